@@ -1,0 +1,1 @@
+"""Load tests: Locust ─► raw samples ─► verdict against the catalogue's [slo] ─► report."""

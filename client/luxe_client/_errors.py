@@ -1,0 +1,115 @@
+"""Everything a call may raise.
+
+LuxeError
+├── InvalidInput (ValueError)        the request itself: fix it, never retry it
+├── ModelNotFound                    the server has no such model, or not yet
+├── Unavailable                      no server answers, or it is stopping: another replica may
+│   └── Overloaded                   the server refused the request to protect itself: slow down
+├── DeadlineExceeded (TimeoutError)  no answer within ``timeout_s``
+├── PermissionDenied                 the server wants other credentials
+└── ServerError                      the server failed
+    └── ProtocolError                its answer is not one that this client understands
+"""
+
+from __future__ import annotations
+
+import grpc
+
+__all__ = [
+    "DeadlineExceeded",
+    "InvalidInput",
+    "LuxeError",
+    "ModelNotFound",
+    "Overloaded",
+    "PermissionDenied",
+    "ProtocolError",
+    "ServerError",
+    "Unavailable",
+    "from_status",
+]
+
+
+class LuxeError(Exception):
+    """Root of the tree; the message is one line that says what to do.
+
+    Attributes:
+        model: the model that was called, if any.
+        address: ``host:port`` of the server.
+    """
+
+    def __init__(self, message: str, *, model: str | None = None, address: str | None = None) -> None:
+        super().__init__(message)
+        self.model = model
+        self.address = address
+
+
+class InvalidInput(LuxeError, ValueError):
+    """The request itself is wrong; the same request will fail again."""
+
+
+class ModelNotFound(LuxeError):
+    """The server does not know the model or the version, or is still loading it."""
+
+
+class Unavailable(LuxeError):
+    """No server answers at the address, or it is starting or stopping."""
+
+
+class Overloaded(Unavailable):
+    """The server's queue is full; it refused the request at once."""
+
+
+class DeadlineExceeded(LuxeError, TimeoutError):
+    """There was no answer within ``timeout_s``."""
+
+
+class PermissionDenied(LuxeError):
+    """The server wants credentials that the call did not carry."""
+
+
+class ServerError(LuxeError):
+    """The server failed on a request that it should have been able to answer."""
+
+
+class ProtocolError(ServerError):
+    """The answer is not one that this client understands."""
+
+
+# Total over grpc.StatusCode, OK aside; a test holds it against the enumeration.
+_BY_STATUS: dict[grpc.StatusCode, type[LuxeError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidInput,
+    grpc.StatusCode.NOT_FOUND: ModelNotFound,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAUTHENTICATED: PermissionDenied,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.CANCELLED: ServerError,
+    grpc.StatusCode.UNKNOWN: ServerError,
+    grpc.StatusCode.ALREADY_EXISTS: ServerError,
+    grpc.StatusCode.FAILED_PRECONDITION: ServerError,
+    grpc.StatusCode.ABORTED: ServerError,
+    grpc.StatusCode.UNIMPLEMENTED: ServerError,
+    grpc.StatusCode.INTERNAL: ServerError,
+    grpc.StatusCode.DATA_LOSS: ServerError,
+}
+
+# Triton has one status for several causes; its words tell them apart.
+# An unknown model: "Request for unknown model: 'x' is not found" (model_repository_manager.cc).
+# A full queue: "Exceeds maximum queue size" and a queue timeout: "Request timeout expired" (scheduler_utils.cc).
+_BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
+    (grpc.StatusCode.UNAVAILABLE, "unknown model", ModelNotFound),
+    (grpc.StatusCode.UNAVAILABLE, "xceeds maximum queue size", Overloaded),
+    (grpc.StatusCode.UNAVAILABLE, "timeout expired", DeadlineExceeded),
+)
+
+
+def from_status(status: grpc.StatusCode, details: str, *, model: str, address: str) -> LuxeError:
+    """Return the error for a gRPC status; ``details`` is the server's own text."""
+    kind = _BY_STATUS[status]
+    for word_status, words, word_kind in _BY_WORDS:
+        if status is word_status and words in details:
+            kind = word_kind
+    message = f"{model} at {address}: {details or status.name}"
+    return kind(" ".join(message.split()), model=model, address=address)

@@ -1,0 +1,1 @@
+"""Export: checkpoint ─► ONNX ─► optimise ─► quantise ─► gate ─► model repository."""

@@ -1,0 +1,163 @@
+"""The `luxe` command: thin, and slow imports wait until a command needs them.
+
+Exit status: 0 done; 1 a gate or a target said no; 2 the input, the machine or the project cannot be used.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+try:
+    import typer
+except ImportError:
+    sys.exit("luxe: the command needs more than the client: pip install 'luxe[all]'")
+
+from luxe import catalog
+from luxe.console import console, fail
+from luxe.errors import CommandError
+from luxe.project import Project
+from luxe_client import LuxeError
+from luxe_serving.arguments import GRPC_PORT, HTTP_PORT, METRICS_PORT, Address
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # or [slo] would be read as markup
+    help="Fine-tuned Hugging Face models as a gated, quantized, batched Triton service.",
+)
+
+_Root = Annotated[Path, typer.Option("--root", help="Folder of the project, with catalog/ in it.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_Server = Annotated[str, typer.Option("--address", help="The server's gRPC address, host:port.")]
+
+_HERE, _LOCAL = Path(), Address().grpc
+
+
+@app.command()
+def train(name: _Name, root: _Root = _HERE) -> None:
+    """Fine-tune a model with LoRA and write its checkpoint."""
+    import tempfile
+
+    project = Project.open(root)
+    entry = catalog.load(project, name)
+    with console.status("loading PyTorch and transformers"):
+        from luxe_training import checkpoint, train
+    with tempfile.TemporaryDirectory(prefix="luxe-train-") as work:
+        result = train.train(entry, project.data(name), Path(work))
+    checkpoint.write(project.checkpoint(name), entry, result)
+    test = result.metrics["test"]
+    console.print(
+        f"[green]trained[/] {name}: test macro-F1 {test.macro_f1:.3f}, "
+        f"calibration error {test.expected_calibration_error:.3f}, temperature {result.temperature:.2f}"
+    )
+
+
+@app.command()
+def export(
+    name: _Name,
+    root: _Root = _HERE,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of an adapter or a whole model.  [default: checkpoints/NAME]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Export again, also when nothing has changed.")] = False,
+) -> None:
+    """Export to ONNX, quantise, measure against PyTorch, and publish the fastest that passes."""
+    from luxe_export.run import export
+
+    project = Project.open(root)
+    entry = catalog.load(project, name)
+    export(project, entry, checkpoint or project.checkpoint(name), force=force)
+
+
+@app.command()
+def serve(
+    root: _Root = _HERE,
+    host: Annotated[str, typer.Option(help="Interface to listen on; loopback unless told otherwise.")] = Address().host,
+    http_port: int = HTTP_PORT,
+    grpc_port: int = GRPC_PORT,
+    metrics_port: int = METRICS_PORT,
+) -> None:
+    """Serve every published model on the embedded Triton, until SIGINT or SIGTERM."""
+    from luxe_serving.serve import serve
+
+    project = Project.open(root)
+    serve(project.repository, Address(host, http_port, grpc_port, metrics_port), project.runs / "triton.log")
+
+
+@app.command()
+def predict(
+    name: _Name,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="Texts; from standard input, one a line, when none."),
+    ] = None,
+    address: _Server = _LOCAL,
+    as_json: _Json = False,
+    timeout_s: Annotated[float, typer.Option(help="Deadline of a request, in seconds.")] = 10.0,
+) -> None:
+    """Ask a running server."""
+    from luxe.predict import predict
+
+    predict(name, texts or None, address=address, as_json=as_json, timeout_s=timeout_s)
+
+
+@app.command()
+def models(root: _Root = _HERE, address: _Server = _LOCAL, as_json: _Json = False) -> None:
+    """List the catalogue: what is trained, published and served."""
+    from luxe.models import show
+
+    show(Project.open(root), address=address, as_json=as_json)
+
+
+@app.command()
+def bench(
+    name: _Name,
+    root: _Root = _HERE,
+    address: _Server = _LOCAL,
+    rate: Annotated[float | None, typer.Option(help="Requests a second.  [default: the model's [slo]]")] = None,
+    duration_s: Annotated[int, typer.Option(min=1, help="Seconds of load.")] = 20,
+    as_json: _Json = False,
+) -> None:
+    """Load a running server with Locust and hold the latencies against the model's [slo]."""
+    from luxe_bench.run import bench
+
+    project = Project.open(root)
+    entry = catalog.load(project, name)
+    bench(
+        project,
+        entry,
+        address=address,
+        rate=rate or entry.slo.requests_per_s,
+        duration_s=duration_s,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def demo(name: _Name = "comment-intent", root: _Root = _HERE) -> None:
+    """Show the whole line: export, serve, ask, load, verdict."""
+    from luxe.demo import demo
+
+    project = Project.open(root)
+    demo(project, catalog.load(project, name))
+
+
+def main() -> NoReturn:
+    """Run the command line; a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except CommandError as error:
+        fail(str(error))
+        sys.exit(error.exit_status)
+    except LuxeError as error:
+        fail(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

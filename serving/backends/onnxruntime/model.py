@@ -1,0 +1,29 @@
+"""Triton adapter: the `onnxruntime` backend, where the server has no native one."""
+
+import json
+from pathlib import Path
+
+import triton_python_backend_utils as pb_utils
+
+from luxe_serving.onnx_engine import OnnxEngine
+
+
+class TritonPythonModel:
+    def initialize(self, args):  # noqa: ANN001, ANN201
+        config = json.loads(args["model_config"])
+        parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
+        file = config["default_model_filename"] or "model.onnx"
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self._engine = OnnxEngine(folder / file, parameters)
+
+    def execute(self, requests):  # noqa: ANN001, ANN201
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request):  # noqa: ANN001, ANN202
+        try:
+            names = request.requested_output_names()
+            inputs = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+            outputs = self._engine.run(names, inputs)
+        except Exception as error:
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+        return pb_utils.InferenceResponse([pb_utils.Tensor(n, o) for n, o in zip(names, outputs, strict=True)])

@@ -1,0 +1,76 @@
+"""The command line of tritonserver: one place for the launcher and for the container."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from pathlib import Path
+
+__all__ = ["EXIT_TIMEOUT_S", "GRPC_PORT", "HTTP_PORT", "METRICS_PORT", "Address", "everywhere", "launcher"]
+
+HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
+
+EXIT_TIMEOUT_S = 20
+"""Seconds that accepted requests have to finish after SIGTERM."""
+
+# Protocols that change the server or reach into its memory (CVE-2025-23319, -23320, -23334).
+_ADMINISTRATIVE = {
+    "grpc": "shared-memory,model-repository,model-config,trace,logging",
+    "http": "shared-memory,model-repository,model-config,trace,logging",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    host: str = "127.0.0.1"
+    http_port: int = HTTP_PORT
+    grpc_port: int = GRPC_PORT
+    metrics_port: int = METRICS_PORT
+
+    @property
+    def http(self) -> str:
+        return f"{self.host}:{self.http_port}"
+
+    @property
+    def grpc(self) -> str:
+        return f"{self.host}:{self.grpc_port}"
+
+    @property
+    def metrics(self) -> str:
+        return f"{self.host}:{self.metrics_port}"
+
+
+def everywhere(repository: str) -> list[str]:
+    """Return what every tritonserver of luxe is started with, embedded or in a container."""
+    return [
+        f"--model-repository={repository}",
+        # What is loaded is what was there at the start; polling may read a half-written version.
+        "--model-control-mode=none",
+        # The published configs are complete; guessing would start every backend twice.
+        "--disable-auto-complete-config",
+        f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+        # A balancing client learns of new replicas only when a connection ends.
+        "--grpc-max-connection-age=300",
+        "--allow-gpu-metrics=false",
+        "--log-format=ISO8601",
+    ]
+
+
+def launcher(repository: Path, address: Address, *, backends: Path, shm_prefix: str) -> list[str]:
+    """Return what the embedded server gets on top."""
+    nobody = f"luxe-admin={secrets.token_hex(16)}"  # a key that nobody is told
+    return [
+        *everywhere(str(repository)),
+        f"--backend-directory={backends}",
+        f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+        f"--http-address={address.host}",
+        f"--http-port={address.http_port}",
+        f"--grpc-address={address.host}",
+        f"--grpc-port={address.grpc_port}",
+        f"--metrics-address={address.host}",
+        f"--metrics-port={address.metrics_port}",
+        f"--grpc-restricted-protocol={_ADMINISTRATIVE['grpc']}:{nobody}",
+        f"--http-restricted-api={_ADMINISTRATIVE['http']}:{nobody}",
+    ]

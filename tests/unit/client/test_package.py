@@ -1,0 +1,37 @@
+import json
+import types
+
+import luxe_client
+from luxe_client import _errors
+
+HEAVY = ["torch", "transformers", "onnxruntime", "optimum", "peft", "pydantic", "rich", "typer", "luxe"]
+
+IMPORTS = """
+import json, sys
+import luxe_client
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def test_all_is_what_the_package_shows():
+    shown = {
+        name
+        for name, value in vars(luxe_client).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert shown == set(luxe_client.__all__)
+    assert list(luxe_client.__all__) == sorted(luxe_client.__all__)
+
+
+def test_every_error_is_exported():
+    def kinds(root):
+        return {root}.union(*map(kinds, root.__subclasses__()))
+
+    assert {kind.__name__ for kind in kinds(_errors.LuxeError)} <= set(luxe_client.__all__)
+
+
+def test_importing_the_client_stays_light(start_python):
+    out, err = start_python(IMPORTS).communicate(timeout=60)
+    loaded = set(json.loads(out or "[]"))
+    assert "luxe_client" in loaded, err
+    assert loaded & set(HEAVY) == set()

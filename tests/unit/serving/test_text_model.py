@@ -1,0 +1,400 @@
+import dataclasses
+import json
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.normalizers import Replace
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from tokenizers.processors import TemplateProcessing
+
+from luxe_serving.text_model import Answer, InvalidText, Settings, TextModel
+
+WAIT_S = 15.0
+WORDS = [f"w{i}" for i in range(40)]
+SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "bad", "hold"]
+VOCAB = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
+LABELS = ("red", "green", "blue")
+SETTINGS = Settings(
+    engine="colours-engine",
+    engine_inputs=("input_ids", "attention_mask", "token_type_ids"),
+    labels=LABELS,
+    max_length=12,
+    review_threshold=0.6,
+    max_batch_size=4,
+    max_micro_batch=4,
+    max_padding_share=0.3,
+    max_text_bytes=200,
+    engine_instances=1,
+)
+# Logits of a text: the mean of its tokens' rows.
+TABLE = np.random.default_rng(1).normal(scale=3.0, size=(len(VOCAB), len(LABELS)))
+
+
+def tokenizer(*, special=True):
+    result = Tokenizer(WordLevel(VOCAB, unk_token="[UNK]"))
+    result.pre_tokenizer = WhitespaceSplit()
+    result.normalizer = Replace("dropped", "")
+    if special:
+        marks = [(mark, VOCAB[mark]) for mark in ("[CLS]", "[SEP]")]
+        result.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    return result
+
+
+def logits(ids, mask):
+    return (TABLE[ids] * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+
+
+def engine(tensors):
+    return logits(tensors["input_ids"], tensors["attention_mask"])
+
+
+def direct(text):
+    """What a text must get, computed alone and without the code under test."""
+    words = text.split()[: SETTINGS.max_length - 2]
+    ids = [VOCAB["[CLS]"], *(VOCAB.get(word, VOCAB["[UNK]"]) for word in words), VOCAB["[SEP]"]]
+    exps = np.exp(TABLE[ids].mean(axis=0))
+    return exps / exps.sum()
+
+
+class Replies:
+    """Collects the replies to numbered requests."""
+
+    def __init__(self):
+        self.by_request = {}
+        self._changed = threading.Condition()
+
+    def __call__(self, request):
+        def reply(answer):
+            with self._changed:
+                self.by_request.setdefault(request, []).append(answer)
+                self._changed.notify_all()
+
+        return reply
+
+    def wait(self, count, *, timeout_s=WAIT_S):
+        with self._changed:
+            done = self._changed.wait_for(lambda: len(self.by_request) >= count, timeout_s)
+        assert done, f"{len(self.by_request)} of {count} requests were answered"
+        return [self.only(request) for request in range(count)]
+
+    def only(self, request):
+        (answer,) = self.by_request[request]
+        return answer
+
+
+def ask(model, *requests):
+    """Submit requests, each a list of texts, together; return their answers."""
+    replies = Replies()
+    model.submit([([t if isinstance(t, bytes) else t.encode() for t in r], replies(i)) for i, r in enumerate(requests)])
+    return replies.wait(len(requests))
+
+
+@pytest.fixture
+def make(tmp_path):
+    models = []
+
+    def make(engine=engine, *, special=True, **changes):
+        written = dataclasses.replace(SETTINGS, **changes)
+        (tmp_path / "luxe.json").write_text(written.to_json(), encoding="utf-8")
+        tokenizer(special=special).save(str(tmp_path / "tokenizer.json"))
+        models.append(TextModel(tmp_path, engine))
+        return models[-1]
+
+    yield make
+    for model in models:
+        closing = threading.Thread(target=model.close, daemon=True)
+        closing.start()
+        closing.join(WAIT_S)
+        assert not closing.is_alive(), "close() hangs"
+
+
+class Gate:
+    """An engine that stands still at a text with the word "hold" until it is opened."""
+
+    def __init__(self, then=engine):
+        self.batches = []
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self._then = then
+
+    def __call__(self, tensors):
+        self.batches.append(tensors)
+        if (tensors["input_ids"] == VOCAB["hold"]).any():
+            self.reached.set()
+            assert self.opened.wait(WAIT_S)
+        return self._then(tensors)
+
+    def hold(self, model, replies, request=0):
+        model.submit([([b"hold"], replies(request))])
+        assert self.reached.wait(WAIT_S)
+
+
+def assert_answers(answer, texts):
+    assert isinstance(answer, Answer), answer
+    np.testing.assert_allclose(answer.scores, [direct(t) for t in texts], rtol=1e-5)
+
+
+def test_settings_survive_the_file(tmp_path):
+    (tmp_path / "luxe.json").write_text(SETTINGS.to_json(), encoding="utf-8")
+    assert Settings.read(tmp_path / "luxe.json") == SETTINGS
+    assert json.loads(SETTINGS.to_json())["labels"] == list(LABELS)
+
+
+def test_one_text(make):
+    (answer,) = ask(make(), ["w1 w2 w3"])
+    assert_answers(answer, ["w1 w2 w3"])
+    assert answer.scores.dtype == np.float32
+    assert answer.scores.shape == (1, 3)
+    assert answer.needs_review.shape == answer.truncated.shape == (1, 1)
+    assert answer.needs_review.dtype == answer.truncated.dtype == bool
+    assert answer.scores.sum() == pytest.approx(1.0)
+
+
+TEXTS = st.lists(st.sampled_from([*WORDS, "unheard-of"]), min_size=1, max_size=18).map(" ".join)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(requests=st.lists(st.lists(TEXTS, min_size=1, max_size=6), min_size=1, max_size=8))
+@pytest.mark.parametrize("instances", [1, 3])
+def test_answers_do_not_depend_on_the_batch(make, instances, requests):
+    model = make(engine_instances=instances)
+    answers = ask(model, *requests)
+    for texts, answer in zip(requests, answers, strict=True):
+        assert_answers(answer, texts)
+        assert answer.truncated.ravel().tolist() == [len(t.split()) + 2 > SETTINGS.max_length for t in texts]
+    model.close()
+
+
+def test_callers_in_several_threads(make):
+    model, replies = make(engine_instances=2), Replies()
+    texts = [" ".join(WORDS[i % 40 : i % 40 + 1 + i % 9]) for i in range(120)]
+
+    def call(numbers):
+        for i in numbers:
+            model.submit([([texts[i].encode()], replies(i))])
+
+    threads = [threading.Thread(target=call, args=(range(k, 120, 4),)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for text, answer in zip(texts, replies.wait(120), strict=True):
+        assert_answers(answer, [text])
+    for thread in threads:
+        thread.join(WAIT_S)
+
+
+def test_waiting_texts_share_a_micro_batch_within_its_bounds(make):
+    gate, replies = Gate(), Replies()
+    model = make(gate, max_batch_size=16)
+    gate.hold(model, replies)
+    texts = ["w1"] * 3 + ["w1 w2 w3 w4 w5 w6 w7 w8"] * 6
+    model.submit([([t.encode()], replies(1 + i)) for i, t in enumerate(texts)])
+    gate.opened.set()
+    replies.wait(10)
+    assert [b["input_ids"].shape for b in gate.batches] == [(1, 3), (3, 3), (4, 10), (2, 10)]
+
+
+def test_padding(make):
+    gate, replies = Gate(), Replies()
+    model = make(gate, max_padding_share=1.0, max_micro_batch=2)
+    gate.hold(model, replies)
+    model.submit([([b"w1"], replies(1)), ([b"w1 w2"], replies(2))])
+    gate.opened.set()
+    replies.wait(3)
+    batch = gate.batches[1]
+    assert batch["input_ids"].tolist() == [
+        [VOCAB["[CLS]"], VOCAB["w1"], VOCAB["[SEP]"], VOCAB["[PAD]"]],
+        [VOCAB["[CLS]"], VOCAB["w1"], VOCAB["w2"], VOCAB["[SEP]"]],
+    ]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+    assert batch["token_type_ids"].tolist() == [[0] * 4] * 2
+    assert all(tensor.dtype == np.int64 for tensor in batch.values())
+
+
+def test_the_engine_gets_the_inputs_that_it_names(make):
+    gate = Gate()
+    ask(make(gate, engine_inputs=("attention_mask", "input_ids")), ["w1"])
+    assert list(gate.batches[0]) == ["attention_mask", "input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"caf\xe9", "not UTF-8"),
+        (b"w1 \xed\xa0\x80", "not UTF-8"),
+        (b"", "empty"),
+        (b" \n\t", "empty"),
+        ("\u2003".encode(), "empty"),
+        (b"x" * 201, "201 bytes"),
+    ],
+    ids=lambda value: value[:12] if isinstance(value, str) else None,
+)
+def test_an_invalid_text_concerns_its_own_request_only(make, bad, reason):
+    before, refused, after = ask(make(), ["w1"], ["w2", bad, "w3"], ["w4 w5"])
+    assert_answers(before, ["w1"])
+    assert_answers(after, ["w4 w5"])
+    assert isinstance(refused, InvalidText)
+    assert "text 1 " in str(refused)
+    assert reason in str(refused)
+
+
+def test_the_longest_text_that_is_taken(make):
+    text = "w1 " * 66 + "w2"
+    assert len(text) == SETTINGS.max_text_bytes
+    (answer,) = ask(make(), [text])
+    assert_answers(answer, [text])
+
+
+def test_only_invalid_requests(make):
+    answers = ask(make(), [b""], [b"\xff"])
+    assert [type(answer) for answer in answers] == [InvalidText] * 2
+
+
+def test_a_request_without_texts_is_replied_to(make):
+    model, replies = make(), Replies()
+    model.submit([([], replies(0)), ([b"w1"], replies(1))])
+    _, answer = replies.wait(2, timeout_s=2.0)
+    assert_answers(answer, ["w1"])
+
+
+def test_texts_without_tokens_are_replied_to(make):
+    """As a tokenizer without special tokens makes of what it drops, such as control characters."""
+    model, replies = make(special=False), Replies()
+    model.submit([([b"dropped"], replies(i)) for i in range(4)])
+    replies.wait(4, timeout_s=3.0)
+
+
+def test_truncated(make):
+    exact, cut = " ".join(WORDS[:10]), " ".join(WORDS[:11])
+    (answer,) = ask(make(), [exact, cut])
+    assert answer.truncated.tolist() == [[False], [True]]
+    np.testing.assert_array_equal(answer.scores[0], answer.scores[1])  # what was cut was not seen
+
+
+def test_an_engine_error_is_the_answer_of_its_micro_batch_alone(make):
+    def failing(tensors):
+        if (tensors["input_ids"] == VOCAB["bad"]).any():
+            raise RuntimeError("the engine is out of order")
+        return engine(tensors)
+
+    gate, replies = Gate(failing), Replies()
+    model = make(gate, max_batch_size=16, max_padding_share=0.12)
+    gate.hold(model, replies)
+    short, long = "w1", " ".join(WORDS[:10])
+    requests = [[short], ["bad", long, long], ["bad"], [long]]
+    model.submit([([t.encode() for t in r], replies(1 + i)) for i, r in enumerate(requests)])
+    gate.opened.set()
+    answers = replies.wait(5)
+    assert len(gate.batches) == 3  # held; all the short ones; all the long ones
+    for failed in answers[1:4]:
+        assert isinstance(failed, RuntimeError)
+        assert str(failed) == "the engine is out of order"
+    assert_answers(answers[4], [long])
+    # Served on, and the second half of the failed request made no second reply.
+    (after,) = ask(model, ["w7"])
+    assert_answers(after, ["w7"])
+    model.close()
+    assert [len(replies.by_request[i]) for i in range(5)] == [1] * 5
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda good: np.full_like(good, np.nan),
+        lambda good: np.where(np.arange(3) == 1, np.nan, good),
+        lambda good: np.where(np.arange(3) == 1, np.inf, good),
+        lambda good: good[:, :2],
+        lambda good: good[:0],
+        lambda good: np.concatenate([good, good]),
+        lambda good: good[0],
+        lambda good: None,
+    ],
+    ids=["nan", "one nan", "inf", "few labels", "no rows", "more rows", "flat", "none"],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
+def test_unusable_logits_are_an_error(make, spoil):
+    def spoiled(tensors):
+        good = engine(tensors)
+        return spoil(good) if (tensors["input_ids"] == VOCAB["bad"]).any() else good
+
+    model = make(spoiled)
+    (answer,) = ask(model, ["bad"])
+    assert isinstance(answer, Exception)
+    assert not isinstance(answer, InvalidText)
+    (after,) = ask(model, ["w1"])
+    assert_answers(after, ["w1"])
+
+
+def test_large_logits_are_usable(make):
+    (answer,) = ask(make(lambda tensors: np.array([[1e4, 0.0, -1e4]], dtype=np.float32)), ["w1"])
+    assert answer.scores.tolist() == [[1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("texts", [[b"w1"], [b""]], ids=["answer", "refusal"])
+def test_a_caller_whose_reply_fails_takes_nobody_along(make, texts):
+    """A response sender raises, say for a request that Triton has given up."""
+
+    def broken(_answer):
+        raise RuntimeError("nobody listens")
+
+    model, replies = make(), Replies()
+    model.submit([(texts, broken), ([b"w2"], replies(0))])
+    (answer,) = replies.wait(1, timeout_s=3.0)
+    assert_answers(answer, ["w2"])
+    assert_answers(ask(model, ["w3"])[0], ["w3"])
+
+
+def test_close_answers_what_was_taken(make):
+    gate, replies = Gate(), Replies()
+    model = make(gate, max_micro_batch=2)
+    gate.hold(model, replies)
+    model.submit([([b"w1", b"w2"], replies(1)), ([b"w3 w4 w5 w6"], replies(2))])
+    closing = threading.Thread(target=model.close, daemon=True)
+    closing.start()
+    closing.join(0.2)
+    assert closing.is_alive()  # three texts are still to be answered
+    gate.opened.set()
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+    assert_answers(replies.only(0), ["hold"])
+    assert_answers(replies.only(1), ["w1", "w2"])
+    assert_answers(replies.only(2), ["w3 w4 w5 w6"])
+
+
+def test_submit_blocks_while_too_much_waits(make):
+    gate, replies = Gate(), Replies()
+    model = make(gate, max_batch_size=1)  # four texts may wait
+    gate.hold(model, replies)
+    model.submit([([b"w1"], replies(1 + i)) for i in range(4)])
+    more = threading.Thread(target=model.submit, args=([([b"w1"], replies(5))],), daemon=True)
+    more.start()
+    more.join(0.3)
+    assert more.is_alive()
+    gate.opened.set()
+    more.join(WAIT_S)
+    replies.wait(6)
+
+
+def test_review_under_the_threshold(make):
+    texts = WORDS[:30]
+    (answer,) = ask(make(), texts)
+    best = answer.scores.max(axis=1)
+    assert answer.needs_review.ravel().tolist() == (best < 0.6).tolist()
+    assert 0 < answer.needs_review.sum() < 30  # else the texts show nothing
+    (at_zero,) = ask(make(review_threshold=0.0), texts)
+    assert not at_zero.needs_review.any()
+
+
+def test_a_score_at_the_threshold_needs_no_review(make):
+    flat = make(lambda tensors: np.zeros((len(tensors["input_ids"]), 4)), labels=("a", "b", "c", "d"))
+    assert ask(flat, ["w1"])[0].needs_review.tolist() == [[True]]
+    edge = make(
+        lambda tensors: np.zeros((len(tensors["input_ids"]), 4)),
+        labels=("a", "b", "c", "d"),
+        review_threshold=0.25,
+    )
+    assert ask(edge, ["w1"])[0].needs_review.tolist() == [[False]]

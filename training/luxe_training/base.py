@@ -1,0 +1,67 @@
+"""The pretrained encoder: an installed package that carries it, a local folder, or the hub; always checked."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+from luxe.catalog import Base
+from luxe.errors import UserError
+
+__all__ = ["locate", "sha256"]
+
+_FILES = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+]
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def locate(base: Base) -> Path:
+    """Return a folder with the base model's files, weights as ``model.safetensors``.
+
+    Raises:
+        UserError: it cannot be had, or the weights are not the ones that the catalogue names.
+    """
+    folder = _package(base.package) or _local(base.hub_id) or _hub(base)
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{folder} holds no model.safetensors; luxe loads no other format")
+    found = sha256(weights)
+    if found != base.sha256:
+        raise UserError(f"{weights} has sha256 {found}; the catalogue wants {base.sha256}")
+    return folder
+
+
+def _package(name: str | None) -> Path | None:
+    spec = importlib.util.find_spec(name) if name else None
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "model"
+
+
+def _local(path: str) -> Path | None:
+    folder = Path(path)
+    return folder if folder.is_dir() else None
+
+
+def _hub(base: Base) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(base.hub_id, revision=base.revision, allow_patterns=_FILES))
+    except Exception as error:  # the hub raises a dozen kinds; to the user they are one
+        package = f"; or install the package {base.package}" if base.package else ""
+        raise UserError(f"cannot load {base.hub_id} from the hub: {type(error).__name__}{package}") from None

@@ -1,0 +1,85 @@
+"""Data sets: ``data/NAME/{train,validation,test}.jsonl``, one ``{"text": …, "label": …}`` a line."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from luxe.errors import UserError
+
+__all__ = ["SPLITS", "Split", "load", "near_duplicates"]
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Texts with their labels, and the hash of the file they came from."""
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+    """Indices into the label list that `load` was given."""
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def load(folder: Path, split: str, labels: Sequence[str]) -> Split:
+    """Read one split.
+
+    Raises:
+        UserError: the file is missing or a line is not usable; names file and line.
+    """
+    path = folder / f"{split}.jsonl"
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"no data: {path}: {error.strerror}") from None
+    index = {label: i for i, label in enumerate(labels)}
+    texts, ids = [], []
+    for number, line in enumerate(raw.splitlines(), start=1):
+        where = f"{path.parent.name}/{path.name} line {number}"
+        try:
+            row = json.loads(line)
+            text, label = row["text"], row["label"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f'{where}: not {{"text": …, "label": …}}: {error!r}') from None
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{where}: the text is empty")
+        if label not in index:
+            raise UserError(f"{where}: label {label!r} is not one of the catalogue's {', '.join(labels)}")
+        texts.append(text)
+        ids.append(index[label])
+    if not texts:
+        raise UserError(f"no data: {path} is empty")
+    return Split(tuple(texts), tuple(ids), hashlib.sha256(raw).hexdigest())
+
+
+def near_duplicates(
+    texts: Iterable[str], others: Iterable[str], *, n: int = 4, threshold: float = 0.5
+) -> Iterator[tuple[float, str, str]]:
+    """Yield ``(similarity, text, other)`` for pairs whose character n-grams overlap.
+
+    Similarity is the Jaccard index |A ∩ B| / |A ∪ B| of the sets of n-grams, after case folding and with
+    white space collapsed; 1 means the same text but for case and spaces.
+    """
+    reference = [(_grams(other, n), other) for other in others]
+    for text in texts:
+        grams = _grams(text, n)
+        for other_grams, other in reference:
+            common = len(grams & other_grams)
+            similarity = common / (len(grams) + len(other_grams) - common)
+            if similarity >= threshold:
+                yield similarity, text, other
+
+
+def _grams(text: str, n: int) -> frozenset[str]:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    padded = " " + re.sub(r"\s+", " ", folded).strip() + " "
+    return frozenset(padded[i : i + n] for i in range(max(1, len(padded) - n + 1)))
