@@ -29,6 +29,9 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
 class _Table(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -97,6 +100,12 @@ class Serving(_Table):
     """Engine processes; times ``intra_op_threads`` it should not exceed the cores."""
     intra_op_threads: Count
 
+    @pydantic.model_validator(mode="after")
+    def _engine_takes_a_micro_batch(self) -> Serving:
+        if self.max_micro_batch > self.max_batch_size:
+            raise ValueError("max_micro_batch must not exceed max_batch_size")
+        return self
+
 
 class Slo(_Table):
     """The service level that ``luxe bench`` enforces; times from the intended start of a request."""
@@ -143,8 +152,9 @@ def load(project: Project, name: str) -> Entry:
         UserError: no such model, or the file is not valid; names file, key and what is allowed.
     """
     path = project.catalog / f"{name}.toml"
-    if not re.fullmatch(r"[a-z0-9-]+", name) or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in project.catalog.glob("*.toml"))) or "none"
+    if not _NAME.fullmatch(name) or not path.is_file():
+        stems = (p.stem for p in project.catalog.glob("*.toml"))
+        known = ", ".join(sorted(s for s in stems if _NAME.fullmatch(s))) or "none"
         raise UserError(f"unknown model {name!r}: the catalogue has {known}")
     return _read(path, project)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -46,7 +47,8 @@ class Client:
 
     def __init__(self, address: str, *, timeout_s: float = 5.0, batch_size: int = 32) -> None:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
+        scheme = re.match(r"(?!dns:)[a-z]+://", host)
+        if not host or scheme or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
             raise InvalidInput(f"address {address!r} is not host:port, such as 127.0.0.1:8001")
         if batch_size < 1:
             raise InvalidInput(f"batch_size is {batch_size}, not 1 or more")
@@ -90,8 +92,9 @@ class Client:
     def ready(self, model: str, *, timeout_s: float | None = None) -> bool:
         """Return whether the server has ``model`` loaded; False as well when no server answers."""
         request = service_pb2.ModelReadyRequest(name=model)
+        deadline = self._deadline(timeout_s)
         try:
-            response = self._call(self._stub.ModelReady, request, self._deadline(timeout_s), model)
+            response = self._call(self._stub.ModelReady, request, deadline, model)
         except LuxeError:
             return False
         return bool(response.ready)
@@ -117,7 +120,10 @@ class Client:
         """Send one request; the only place where a gRPC status becomes an error."""
         left_s = deadline - time.monotonic()
         try:
-            return method.future(request, timeout=max(left_s, 0.0) + _WIRE_GRACE_S).result(timeout=left_s)
+            call = method.future(request, timeout=max(left_s, 0.0) + _WIRE_GRACE_S)
+            # grpcio cancels a call on the wire when its last reference goes; a callback keeps one until it ends.
+            call.add_done_callback(_nothing)
+            return call.result(timeout=left_s)
         except grpc.FutureTimeoutError:
             message = f"{model} at {self.address}: no answer before the deadline"
             raise DeadlineExceeded(message, model=model, address=self.address) from None
@@ -126,6 +132,10 @@ class Client:
             raise from_status(status, details or "", model=model, address=self.address) from None
         except ValueError as error:  # gRPC's own word for a closed channel
             raise LuxeError(f"the client is closed: {error}", model=model, address=self.address) from None
+
+
+def _nothing(_call: Any) -> None:
+    pass
 
 
 def _check_timeout(timeout_s: float) -> None:

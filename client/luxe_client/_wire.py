@@ -24,6 +24,7 @@ from luxe_client._types import Classification
 __all__ = ["classifications", "encode_texts", "text_request"]
 
 _DTYPES = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
+_OUTPUTS = {"scores": "FP32", "labels": "BYTES", "needs_review": "BOOL", "truncated": "BOOL"}
 
 
 def encode_texts(texts: Sequence[str], *, model: str) -> list[bytes]:
@@ -32,6 +33,8 @@ def encode_texts(texts: Sequence[str], *, model: str) -> list[bytes]:
     Raises:
         InvalidInput: not a string, empty, or not encodable; names the position.
     """
+    if not isinstance(texts, Sequence):
+        raise InvalidInput(f"texts is {type(texts).__name__}, not str or a list of them", model=model)
     encoded = []
     for position, text in enumerate(texts):
         if not isinstance(text, str):
@@ -50,7 +53,7 @@ def text_request(model: str, texts: Sequence[bytes], *, timeout_s: float) -> Any
     request = service_pb2.ModelInferRequest(model_name=model, id=uuid.uuid4().hex)
     request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
     request.inputs.add(name="text", datatype="BYTES", shape=[len(texts), 1])
-    for name in ("scores", "labels", "needs_review", "truncated"):
+    for name in _OUTPUTS:
         request.outputs.add(name=name)
     request.raw_input_contents.append(b"".join(len(t).to_bytes(4, "little") + t for t in texts))
     return request
@@ -82,6 +85,8 @@ def classifications(request: Any, response: Any) -> list[Classification]:
 
 def _classification(names: Any, scores: list[float], review: bool, truncated: bool, response: Any) -> Classification:
     by_label = dict(zip((name.decode() for name in names), scores, strict=True))
+    if len(by_label) != len(scores) or not np.isfinite(scores).all():
+        raise ValueError("labels repeat, or scores are no numbers")
     label = max(by_label, key=by_label.__getitem__)
     return Classification(
         label=label,
@@ -101,6 +106,10 @@ def _tensors(response: Any) -> dict[str, Any]:
         raise ValueError(f"{len(response.outputs)} outputs with {len(raw)} contents")
     tensors = {}
     for output, content in zip(response.outputs, raw, strict=True):
+        if output.name not in _OUTPUTS:
+            continue
+        if output.datatype != _OUTPUTS[output.name] or len(output.shape) != 2:
+            raise ValueError(f"{output.name} is {output.datatype} {list(output.shape)}")
         if output.datatype == "BYTES":
             flat = np.array(_split(content), dtype=object)
         else:
@@ -115,6 +124,8 @@ def _split(content: bytes) -> list[bytes]:
     while at < len(content):
         length = int.from_bytes(content[at : at + 4], "little")
         at += 4
+        if at + length > len(content):
+            raise ValueError("a text ends before its length")
         parts.append(content[at : at + length])
         at += length
     return parts

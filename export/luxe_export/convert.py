@@ -6,24 +6,19 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from luxe_export import per_token
 from luxe_export.source import Source
 
-__all__ = ["CANDIDATES", "Calibration", "build", "input_names", "to_onnx"]
+__all__ = ["CANDIDATES", "build", "input_names", "to_onnx"]
 
 # NVIDIA's Triton 24.10 image carries ONNX Runtime 1.19.2, which reads up to IR 10 and opset 21
 # (onnxruntime docs, "ONNX Runtime compatibility").
 MAX_IR_VERSION, MAX_OPSET = 10, 21
 _OPSET = 18
-
-Calibration = Sequence[Mapping[str, list[int]]]
-"""Tokenised texts, as the tokenizer gives them."""
 
 
 def to_onnx(source: Source, folder: Path, *, task: str) -> Path:
@@ -39,27 +34,17 @@ def to_onnx(source: Source, folder: Path, *, task: str) -> Path:
     return exported / "model.onnx"
 
 
-def fp32(raw: Path, target: Path, source: Source, calibration: Calibration) -> None:
+def fp32(raw: Path, target: Path, config: Any) -> None:
     """The graph with attention, layer norm and GELU fused."""
-    from onnxruntime.transformers import optimizer
-
-    config = source.model.config
-    with quiet():
-        optimizer.optimize_model(
-            str(raw),
-            model_type=config.model_type if config.model_type in optimizer.MODEL_TYPES else "bert",
-            num_heads=config.num_attention_heads,
-            hidden_size=config.hidden_size,
-            opt_level=0,
-        ).save_model_to_file(str(target))
+    _optimize(raw, target, config)
 
 
-def int8_dynamic(raw: Path, target: Path, source: Source, calibration: Calibration) -> None:
+def int8_dynamic(raw: Path, target: Path, config: Any) -> None:
     """int8 weights; activations are quantised on the fly, with one scale for a whole batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     fused = target.with_suffix(".fused.onnx")
-    fp32(raw, fused, source, calibration)
+    _optimize(raw, fused, config)
     with quiet():
         quantize_dynamic(
             fused,
@@ -71,37 +56,23 @@ def int8_dynamic(raw: Path, target: Path, source: Source, calibration: Calibrati
         )
 
 
-def int8_static(raw: Path, target: Path, source: Source, calibration: Calibration) -> None:
-    """int8 weights and activations, with scales from calibration texts: no answer depends on its batch.
-
-    Only MatMul is quantised, and its outputs stay in float; the pooler and the head stay in float.
-    """
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
-    with quiet():
-        quantize_static(
-            raw,
-            target,
-            _Reader(calibration),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["MatMul"],
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=not has_vnni(),
-            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["MatMul"]},
-        )
+def int8_per_token(raw: Path, target: Path, config: Any) -> None:
+    """int8 weights; activations are quantised on the fly, with one scale a token. See `per_token`."""
+    fused = target.with_suffix(".fused.onnx")
+    # Attention as an op of its own leaves the projections around it as MatMul.
+    _optimize(raw, fused, config, multi_head_attention=True)
+    per_token.quantize(fused, target, weight_bits=8)
 
 
-CANDIDATES: dict[str, Callable[[Path, Path, Source, Calibration], None]] = {
+CANDIDATES: dict[str, Callable[[Path, Path, Any], None]] = {
     "fp32": fp32,
     "int8-dynamic": int8_dynamic,
-    "int8-static": int8_static,
+    "int8-per-token": int8_per_token,
 }
 
 
-def build(name: str, raw: Path, folder: Path, source: Source, calibration: Calibration) -> Path:
-    """Build one candidate and return its file.
+def build(name: str, raw: Path, folder: Path, config: Any) -> Path:
+    """Build one candidate and return its file; ``config`` is the transformers config.
 
     Raises:
         ValueError: the target server's ONNX Runtime cannot read what came out.
@@ -109,7 +80,7 @@ def build(name: str, raw: Path, folder: Path, source: Source, calibration: Calib
     import onnx
 
     target = folder / f"{name}.onnx"
-    CANDIDATES[name](raw, target, source, calibration)
+    CANDIDATES[name](raw, target, config)
     model = onnx.load(str(target))
     opset = max(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
     if model.ir_version > MAX_IR_VERSION or opset > MAX_OPSET:
@@ -134,18 +105,22 @@ def has_vnni() -> bool:
     return False
 
 
-class _Reader:
-    """Calibration data for ONNX Runtime, one text at a time, so that no padding enters the ranges."""
+def _optimize(raw: Path, target: Path, config: Any, *, multi_head_attention: bool = False) -> None:
+    from onnxruntime.transformers import optimizer
+    from onnxruntime.transformers.fusion_options import FusionOptions
 
-    def __init__(self, calibration: Calibration) -> None:
-        self._rows = iter(calibration)
-
-    def get_next(self) -> dict[str, NDArray[np.int64]] | None:
-        row = next(self._rows, None)
-        return None if row is None else {name: np.array([ids], dtype=np.int64) for name, ids in row.items()}
-
-    def set_range(self, start_index: int, end_index: int) -> Any:
-        raise NotImplementedError("calibration is streamed")
+    kind = config.model_type if config.model_type in optimizer.MODEL_TYPES else "bert"
+    fusions = FusionOptions(kind)
+    fusions.use_multi_head_attention = multi_head_attention
+    with quiet():
+        optimizer.optimize_model(
+            str(raw),
+            model_type=kind,
+            num_heads=config.num_attention_heads,
+            hidden_size=config.hidden_size,
+            optimization_options=fusions,
+            opt_level=0,
+        ).save_model_to_file(str(target))
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,9 @@ def latest_manifest(repository: Path, model: str) -> dict[str, Any] | None:
     """Return the manifest of a model's newest version; None when it was never published."""
     for version in reversed(_versions(repository / model)):
         with contextlib.suppress(OSError, ValueError):
-            manifest: dict[str, Any] = json.loads((repository / model / str(version) / MANIFEST).read_text())
+            manifest: dict[str, Any] = json.loads(
+                (repository / model / str(version) / MANIFEST).read_text(encoding="utf-8")
+            )
             return manifest
     return None
 
@@ -69,38 +71,64 @@ def publish(repository: Path, engine: Parts, text: Parts, manifest: Mapping[str,
     """
     check_writable(repository)
     try:
-        with _lock(repository):
+        with _lock(repository), contextlib.ExitStack() as staged:
+            _sweep(repository)
             version = max([0, *_versions(repository / text.name), *_versions(repository / engine.name)]) + 1
             whole = {**manifest, "model": text.name, "version": version}
             described = json.dumps(whole, indent=2, ensure_ascii=False).encode() + b"\n"
             with_manifest = dataclasses.replace(text, version={**text.version, MANIFEST: described})
-            for parts in (engine, with_manifest):
-                _add(repository / parts.name, parts, version)
+            # Everything is written before anything is shown.
+            entries = [staged.enter_context(_staged(repository, p, version)) for p in (engine, with_manifest)]
+            for show in entries:
+                show()
             return version
     except OSError as error:
         raise UserError(f"cannot publish to {repository}: {error.filename}: {error.strerror}") from None
 
 
-def _add(entry: Path, parts: Parts, version: int) -> None:
+@contextlib.contextmanager
+def _staged(repository: Path, parts: Parts, version: int) -> Iterator[Callable[[], None]]:
+    """Write an entry's new version out of Triton's sight; yields what shows it."""
+    entry = repository / parts.name
     # Triton reads every folder of a repository as a model, so a new entry appears in one rename, complete.
     new = not entry.exists()
-    scratch = Path(tempfile.mkdtemp(prefix=".luxe-", dir=entry.parent.parent if new else entry))
-    try:
-        folder = scratch / str(version)
-        folder.mkdir(parents=True)
-        for name, content in parts.version.items():
-            _write(folder / name, content)
-        for name, content in parts.shared.items():
-            _write(scratch / name, content)
+    scratch = Path(tempfile.mkdtemp(prefix=_prefix(repository), dir=_beside(repository) if new else entry))
+
+    def show() -> None:
         if new:
             scratch.chmod(0o755)
-            os.rename(scratch, entry)
+            scratch.rename(entry)
             return
-        os.rename(folder, entry / str(version))
+        (scratch / str(version)).rename(entry / str(version))
         for name in parts.shared:
-            os.replace(scratch / name, entry / name)
+            (scratch / name).replace(entry / name)
+
+    try:
+        (scratch / str(version)).mkdir()
+        for name, content in parts.version.items():
+            _write(scratch / str(version) / name, content)
+        for name, content in parts.shared.items():
+            _write(scratch / name, content)
+        yield show
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _prefix(repository: Path) -> str:
+    return f".{repository.resolve().name}-luxe-"
+
+
+def _beside(repository: Path) -> Path:
+    """Return a folder on the repository's file system: its parent, or where it is a mount itself, it."""
+    real = repository.resolve()
+    return real.parent if real.parent.stat().st_dev == real.stat().st_dev else real
+
+
+def _sweep(repository: Path) -> None:
+    """Remove what killed publishers left; the caller holds the lock."""
+    for folder in (_beside(repository), *(p for p in repository.iterdir() if p.is_dir())):
+        for left in folder.glob(f"{_prefix(repository)}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _write(path: Path, content: bytes | Path) -> None:

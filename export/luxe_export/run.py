@@ -23,7 +23,6 @@ from luxe_training import base, data
 
 __all__ = ["Outcome", "Verdict", "export"]
 
-_CALIBRATION_TEXTS = 150
 _TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft")
 
 
@@ -89,9 +88,8 @@ def export(project: Project, entry: Entry, checkpoint: Path, *, force: bool = Fa
 def _candidates(entry: Entry, source: Any, folder: Path, scratch: Path) -> tuple[list[Verdict], dict[str, Path]]:
     from luxe_export import convert, gate
 
-    train, test = (data.load(folder, split, entry.labels) for split in ("train", "test"))
+    test = data.load(folder, "test", entry.labels)
     reference = _reference(entry, source, test)
-    calibration = [dict(source.tokenizer(t, **_cut(entry))) for t in train.texts[:_CALIBRATION_TEXTS]]
     step("exporting to ONNX")
     with console.status("optimum"):
         raw = convert.to_onnx(source, scratch, task=entry.task)
@@ -104,7 +102,7 @@ def _candidates(entry: Entry, source: Any, folder: Path, scratch: Path) -> tuple
         for name in convert.CANDIDATES:
             bar.update(task, description=f"{name}: building")
             try:
-                path = convert.build(name, raw, scratch, source, calibration)
+                path = convert.build(name, raw, scratch, source.model.config)
                 bar.update(task, description=f"{name}: measuring")
                 measured[name] = gate.measure(name, path, reference, lambda: bar.advance(task))
                 files[name] = path
@@ -197,7 +195,7 @@ def _inputs_sha256(entry: Entry, checkpoint: Path, folder: Path) -> str:
     """Return one hash over all that the result depends on."""
     facts = entry.model_dump(mode="json", exclude={"description", "training", "slo"})
     digest = hashlib.sha256(json.dumps([facts, [version(tool) for tool in _TOOLS]], sort_keys=True).encode())
-    for path in sorted([*checkpoint.glob("*"), *folder.glob("t*.jsonl")]):
+    for path in sorted([*checkpoint.glob("*"), *folder.glob("test.jsonl")]):
         if path.is_file():
             digest.update(f"{path.name} {base.sha256(path)}\n".encode())
     return digest.hexdigest()
@@ -209,21 +207,16 @@ def _cpu() -> str:
 
 
 def _show(verdicts: list[Verdict]) -> None:
-    rows = table("candidate", ">macro-F1", ">agreement", ">max Δp", ">max Δp in a batch", ">ms/text", ">MB", "verdict")
+    rows = table("candidate", ">macro-F1", ">agreement", ">Δp", ">Δp in batch", ">ms/text", ">MB", "verdict")
     for v in verdicts:
         m = v.measurement
-        verdict = "[green]passes[/]" if not v.findings else f"[red]fails[/]: {'; '.join(v.findings)}"
-        numbers = (
-            [
-                f"{m['macro_f1']:.4f}",
-                f"{m['label_agreement']:.4f}",
-                f"{m['max_probability_change']:.4f}",
-                f"{m['max_batch_probability_change']:.4f}",
-                f"{v.ms_per_text:.2f}",
-                f"{m['file_bytes'] / 1e6:.1f}",
-            ]
-            if m
-            else ["-"] * 6
-        )
-        rows.add_row(v.candidate, *numbers, verdict)
+        numbers = ["-"] * 6
+        if m and v.ms_per_text:
+            changes = (m["label_agreement"], m["max_probability_change"], m["max_batch_probability_change"])
+            numbers = [f"{m['macro_f1']:.4f}", *(f"{x:.4f}" for x in changes)]
+            numbers += [f"{v.ms_per_text:.2f}", f"{m['file_bytes'] / 1e6:.1f}"]
+        rows.add_row(v.candidate, *numbers, "[red]fails[/]" if v.findings else "[green]passes[/]")
     console.print(rows)
+    for v in verdicts:
+        for finding in v.findings:
+            console.print(f"  {v.candidate}: {finding}")

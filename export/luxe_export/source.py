@@ -33,6 +33,7 @@ def load(entry: Entry, folder: Path) -> Source:
     Raises:
         UserError: no such folder, pickled weights, remote code, no labels, or labels other than the catalogue's.
     """
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
@@ -49,9 +50,13 @@ def load(entry: Entry, folder: Path) -> Source:
     weights = base.locate(entry.base) if adapter and entry.base else folder
     try:
         tokenizer = AutoTokenizer.from_pretrained(weights)
-        model = AutoModelForSequenceClassification.from_pretrained(weights, config=config, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError) as error:
+        model, report = AutoModelForSequenceClassification.from_pretrained(
+            weights, config=config, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise UserError(f"cannot load {weights}: {error}") from None
+    if not adapter and report["missing_keys"]:
+        raise UserError(f"{weights} lacks weights: {', '.join(sorted(report['missing_keys']))}")
     if not tokenizer.is_fast:
         raise UserError(f"{weights} has no fast tokenizer (tokenizer.json)")
     if adapter:
@@ -75,6 +80,8 @@ def _check_files(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{folder}/config.json is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{folder}/config.json is not a transformers config: not a table")
     if "auto_map" in config:
         raise UserError(f"{folder}/config.json asks for remote code (auto_map); luxe runs none")
 

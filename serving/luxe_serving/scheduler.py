@@ -44,7 +44,8 @@ def select(lengths: Sequence[int], *, max_batch: int, max_padding_share: float) 
             candidate, above = order[above], above + 1
         new_longest = max(longest, lengths[candidate])
         new_total = total + lengths[candidate]
-        if 1 - new_total / (new_longest * (len(chosen) + 1)) > max_padding_share:
+        padded = new_longest * (len(chosen) + 1)
+        if padded - new_total > max_padding_share * padded:
             # This side only gets worse from here; the other one may still fit.
             if lengths[candidate] < seed:
                 below = -1

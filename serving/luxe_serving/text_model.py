@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from luxe_serving.scheduler import MicroBatcher
 
 __all__ = ["Answer", "InvalidText", "Settings", "TextModel"]
 
+_LOG = logging.getLogger(__name__)
 Engine = Callable[[dict[str, NDArray[np.int64]]], NDArray[np.float32]]
 """Token tensors [N, T] by input name → logits [N, L]. Called from several threads."""
 
@@ -75,7 +77,7 @@ class _Pending:
         self.truncated = np.zeros((count, 1), dtype=bool)
         self._rows: list[NDArray[np.float32] | None] = [None] * count
         self._left = count
-        self._reply = reply
+        self._reply = _safe(reply)
         self._lock = threading.Lock()
 
     def done(self, row: int, scores: NDArray[np.float32], threshold: float) -> None:
@@ -142,7 +144,7 @@ class TextModel:
             try:
                 accepted.append((self._check(texts), _Pending(len(texts), reply)))
             except InvalidText as error:
-                reply(error)
+                _safe(reply)(error)
         if not accepted:
             return
         # One call for all: the tokenizer releases the GIL and uses its own threads.
@@ -162,6 +164,8 @@ class TextModel:
             worker.join()
 
     def _check(self, texts: Sequence[bytes]) -> list[str]:
+        if not texts:
+            raise InvalidText("the request has no texts")
         checked = []
         for position, raw in enumerate(texts):
             if len(raw) > self.settings.max_text_bytes:
@@ -205,6 +209,16 @@ class TextModel:
             tensors["attention_mask"][i, :length] = 1
             tensors["token_type_ids"][i, :length] = text.encoding.type_ids
         return {name: tensors[name] for name in self.settings.engine_inputs}
+
+
+def _safe(reply: Callable[[Answer | Exception], None]) -> Callable[[Answer | Exception], None]:
+    def safe(answer: Answer | Exception) -> None:
+        try:
+            reply(answer)
+        except Exception:
+            _LOG.exception("a caller could not be replied to")
+
+    return safe
 
 
 def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:

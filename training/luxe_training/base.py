@@ -46,7 +46,10 @@ def locate(base: Base) -> Path:
 
 
 def _package(name: str | None) -> Path | None:
-    spec = importlib.util.find_spec(name) if name else None
+    try:
+        spec = importlib.util.find_spec(name) if name else None
+    except ModuleNotFoundError:  # of a parent package
+        spec = None
     if spec is None or spec.origin is None:
         return None
     return Path(spec.origin).parent / "model"

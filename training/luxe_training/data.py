@@ -52,7 +52,7 @@ def load(folder: Path, split: str, labels: Sequence[str]) -> Split:
             raise UserError(f'{where}: not {{"text": …, "label": …}}: {error!r}') from None
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the text is empty")
-        if label not in index:
+        if not isinstance(label, str) or label not in index:
             raise UserError(f"{where}: label {label!r} is not one of the catalogue's {', '.join(labels)}")
         texts.append(text)
         ids.append(index[label])

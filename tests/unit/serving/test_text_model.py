@@ -285,7 +285,7 @@ def test_an_engine_error_is_the_answer_of_its_micro_batch_alone(make):
     model = make(gate, max_batch_size=16, max_padding_share=0.12)
     gate.hold(model, replies)
     short, long = "w1", " ".join(WORDS[:10])
-    requests = [[short], ["bad", long, long], ["bad"], [long]]
+    requests = [[short], ["bad", "bad", long], ["bad"], [long]]
     model.submit([([t.encode() for t in r], replies(1 + i)) for i, r in enumerate(requests)])
     gate.opened.set()
     answers = replies.wait(5)
