@@ -527,7 +527,7 @@ def test_only_the_callers_methods_pass(fleet):
         "trace": ("TraceSetting",),
         "logging": ("LogSettings",),
     }
-    assert set(groups) == set(arguments._ADMINISTRATIVE["grpc"].split(","))
+    assert set(groups) == set(arguments._ADMINISTRATIVE.split(","))
     administrative = tuple(prefix for prefixes in groups.values() for prefix in prefixes)
     for method in service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods:
         refused = method.name.startswith(administrative)

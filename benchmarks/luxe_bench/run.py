@@ -23,6 +23,9 @@ from luxe_client import Client
 
 __all__ = ["bench"]
 
+_WARM_UP_S = 3
+"""Locust's clock starts before its user has connected; what is due later than asked for is cut off."""
+
 _GRACE_S = 60.0
 
 
@@ -36,6 +39,7 @@ def bench(project: Project, entry: Entry, *, address: str, rate: float, duration
     with Client(address) as client:
         client.classify(entry.name, "hello")  # a missing server or model is an error, not a bad result
     taken = _load(project, entry, address=address, rate=rate, duration_s=duration_s)
+    taken = [sample for sample in taken if sample.due_s < duration_s]
     verdict = judge(taken, entry.slo, offered_per_s=rate, duration_s=duration_s)
     started = datetime.now(timezone.utc)
     folder = project.bench_results / f"{entry.name}-{started:%Y%m%d-%H%M%S}"
@@ -62,7 +66,7 @@ def _load(project: Project, entry: Entry, *, address: str, rate: float, duration
         raw, log = Path(scratch) / "samples.jsonl", Path(scratch) / "locust.log"
         command = [
             *(sys.executable, "-m", "locust", "-f", str(project.root / "benchmarks" / "locustfile.py")),
-            *("--headless", "--users", "1", "--run-time", f"{duration_s}s", "--stop-timeout", "30"),
+            *("--headless", "--users", "1", "--run-time", f"{duration_s + _WARM_UP_S}s", "--stop-timeout", "30"),
             *("--host", address, "--model", entry.name, "--rate", str(rate)),
             *("--root", str(project.root), "--samples", str(raw)),
         ]

@@ -68,42 +68,39 @@ class OpenLoopUser(User):
         self._in_flight = Pool(_MAX_IN_FLIGHT)
 
     def on_start(self) -> None:
-        """Connect and warm up, outside of what is measured."""
+        """Connect and warm up, outside of what is measured; then the schedule begins."""
         self._client.classify(self._model, "hello")
+        self._draw = random.Random(_SEED)
+        self._start = self._due = time.perf_counter()
 
     def on_stop(self) -> None:
+        """Wait for what is in flight; Locust's --stop-timeout bounds it."""
         self._in_flight.join()
         self._client.close()
 
     @task
-    def arrivals(self) -> None:
-        """Send every request when it is due, until the run ends."""
-        users = max(1, self.environment.runner.target_user_count)
-        draw = random.Random(_SEED)
-        start = time.perf_counter()
-        number = 0
-        while True:
-            due = start + number * users / self._rate
-            gevent.sleep(max(0.0, due - time.perf_counter()))
-            text = draw.choice(self._texts)
-            if self._in_flight.full():
-                self._record(start, due, RuntimeError("not sent: too many in flight"))
-            else:
-                self._in_flight.spawn(self._send, start, due, text)
-            number += 1
+    def arrive(self) -> None:
+        """Send one request when it is due; Locust calls this again at once, until the run ends."""
+        gevent.sleep(max(0.0, self._due - time.perf_counter()))
+        text = self._draw.choice(self._texts)
+        if self._in_flight.full():
+            self._record(self._due, RuntimeError("not sent: too many in flight"))
+        else:
+            self._in_flight.spawn(self._send, self._due, text)
+        self._due += max(1, self.environment.runner.target_user_count) / self._rate
 
-    def _send(self, start: float, due: float, text: str) -> None:
+    def _send(self, due: float, text: str) -> None:
         error: Exception | None = None
         try:
             self._client.classify(self._model, text)
         except LuxeError as problem:
             error = problem
-        self._record(start, due, error)
+        self._record(due, error)
 
-    def _record(self, start: float, due: float, error: Exception | None) -> None:
+    def _record(self, due: float, error: Exception | None) -> None:
         latency_ms = (time.perf_counter() - due) * 1e3
         kind = type(error).__name__ if error else None
-        _taken.append(samples.Sample(due_s=due - start, latency_ms=latency_ms, error=kind))
+        _taken.append(samples.Sample(due_s=due - self._start, latency_ms=latency_ms, error=kind))
         self.environment.events.request.fire(
             request_type="grpc",
             name=self._model,

@@ -60,7 +60,9 @@ class Client:
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     @overload
-    def classify(self, model: str, texts: str, *, timeout_s: float | None = None) -> Classification: ...
+    def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
+        self, model: str, texts: str, *, timeout_s: float | None = None
+    ) -> Classification: ...
 
     @overload
     def classify(self, model: str, texts: Sequence[str], *, timeout_s: float | None = None) -> list[Classification]: ...
@@ -128,7 +130,7 @@ class Client:
             message = f"{model} at {self.address}: no answer before the deadline"
             raise DeadlineExceeded(message, model=model, address=self.address) from None
         except grpc.RpcError as error:
-            status, details = error.code(), error.details()  # type: ignore[attr-defined]
+            status, details = error.code(), error.details()
             raise from_status(status, details or "", model=model, address=self.address) from None
         except ValueError as error:  # gRPC's own word for a closed channel
             raise LuxeError(f"the client is closed: {error}", model=model, address=self.address) from None

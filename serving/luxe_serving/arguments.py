@@ -14,10 +14,7 @@ EXIT_TIMEOUT_S = 20
 """Seconds that accepted requests have to finish after SIGTERM."""
 
 # Protocols that change the server or reach into its memory (CVE-2025-23319, -23320, -23334).
-_ADMINISTRATIVE = {
-    "grpc": "shared-memory,model-repository,model-config,trace,logging",
-    "http": "shared-memory,model-repository,model-config,trace,logging",
-}
+_ADMINISTRATIVE = "shared-memory,model-repository,model-config,trace,logging"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +68,6 @@ def launcher(repository: Path, address: Address, *, backends: Path, shm_prefix: 
         f"--grpc-port={address.grpc_port}",
         f"--metrics-address={address.host}",
         f"--metrics-port={address.metrics_port}",
-        f"--grpc-restricted-protocol={_ADMINISTRATIVE['grpc']}:{nobody}",
-        f"--http-restricted-api={_ADMINISTRATIVE['http']}:{nobody}",
+        f"--grpc-restricted-protocol={_ADMINISTRATIVE}:{nobody}",
+        f"--http-restricted-api={_ADMINISTRATIVE}:{nobody}",
     ]

@@ -84,7 +84,7 @@ class Server:
                     except grpc.RpcError as error:
                         self._check_alive()
                         if time.monotonic() > deadline:
-                            reason = error.details()  # type: ignore[attr-defined]
+                            reason = error.details()
                             message = f"{model} gave no answer within {timeout_s:.0f} s: {reason}; see {self.log}"
                             raise UserError(message) from None
                         time.sleep(0.1)

@@ -51,8 +51,9 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> Settings:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+        return cls(**{**values, **lists})
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -147,11 +148,11 @@ class TextModel:
                 _safe(reply)(error)
         if not accepted:
             return
-        # One call for all: the tokenizer releases the GIL and uses its own threads.
-        encodings = iter(self._tokenizer.encode_batch([t for texts, _ in accepted for t in texts]))
-        for texts, pending in accepted:
+        # One call for all: it releases the GIL, so that the workers go on.
+        encodings = iter(self._tokenizer.encode_batch([text for checked, _ in accepted for text in checked]))
+        for checked, pending in accepted:
             items = []
-            for row in range(len(texts)):
+            for row in range(len(checked)):
                 encoding = next(encodings)
                 pending.truncated[row, 0] = bool(encoding.overflowing)
                 items.append((len(encoding.ids), _Text(encoding, row, pending)))

@@ -6,20 +6,22 @@ no label. T is fitted on validation data.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["expected_calibration_error", "fit_temperature", "softmax"]
 
 
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return probabilities along the last axis."""
     shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     result: NDArray[np.float64] = shifted / shifted.sum(axis=-1, keepdims=True)
     return result
 
 
-def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]) -> float:
     """Return the T > 0 that minimises the negative log likelihood of ``softmax(logits / T)``.
 
     Args:
@@ -37,7 +39,7 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
 
 
 def expected_calibration_error(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer], *, bins: int = 10
+    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], *, bins: int = 10
 ) -> float:
     """Return the mean of |accuracy - confidence| over bins of equal count, weighted by count.
 
