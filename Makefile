@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test test-tools check clean
 
 setup: .venv/.installed
 
@@ -16,8 +16,17 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/luxe demo
 
-test: setup
+test: setup test-tools
 	$(BIN)/python -m pytest
+
+# Programs that only the tests use: HAProxy in front of real servers, curl as a stranger's client.
+TEST_TOOLS := haproxy curl
+test-tools:
+	@missing=; for tool in $(TEST_TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	test -z "$$missing" && exit 0; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$missing; \
+	else echo "luxe: the tests need$$missing; on Debian: apt-get install -y$$missing" >&2; exit 2; fi
 
 check: setup
 	$(BIN)/ruff check
