@@ -5,6 +5,7 @@ Exit status: 0 done; 1 a gate or a target said no; 2 the input, the machine or t
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -120,7 +121,9 @@ def bench(
     name: _Name,
     root: _Root = _HERE,
     address: _Server = _LOCAL,
-    rate: Annotated[float | None, typer.Option(help="Requests a second.  [default: the model's [slo]]")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Requests a second.  [default: the model's [slo]]")
+    ] = None,
     duration_s: Annotated[int, typer.Option(min=1, help="Seconds of load.")] = 20,
     as_json: _Json = False,
 ) -> None:
@@ -157,6 +160,12 @@ def main() -> NoReturn:
         sys.exit(error.exit_status)
     except LuxeError as error:
         fail(str(error))
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -18,10 +18,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-__all__ = ["console", "fail", "progress", "step", "table"]
+__all__ = ["console", "fail", "output", "progress", "step", "table"]
 
-console = Console(highlight=False, stderr=True)
-"""For people: progress, notes, errors. Answers go to standard output."""
+_FILE_WIDTH = 120
+
+
+def _console(stderr: bool) -> Console:
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(highlight=False, stderr=stderr, width=None if terminal else _FILE_WIDTH)
+
+
+console = _console(stderr=True)
+"""Progress, notes and errors."""
+
+output = _console(stderr=False)
+"""What was asked for."""
 
 
 def progress() -> Progress:

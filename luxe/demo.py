@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from luxe.catalog import Entry
-from luxe.console import console, step
+from luxe.console import console, output, step
 from luxe.predict import answers_table
 from luxe.project import Project
 from luxe_client import Client
@@ -45,7 +43,7 @@ def demo(project: Project, entry: Entry) -> None:
         step("ask")
         with Client(address.grpc) as client:
             answers = client.classify(entry.name, _COMMENTS)
-        Console(highlight=False).print(answers_table(_COMMENTS, answers))
+        output.print(answers_table(_COMMENTS, answers))
         step(f"load: {entry.slo.requests_per_s:g} requests/s for {_BENCH_S} s")
         bench(
             project,

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from rich.console import Console
-
 from luxe import catalog
 from luxe.catalog import Entry
-from luxe.console import table
+from luxe.console import output, table
 from luxe.errors import UserError
 from luxe.project import Project
 from luxe_client import Client
@@ -55,7 +53,7 @@ def show(project: Project, *, address: str, as_json: bool) -> None:
             str(s.version or "-"),
             "yes" if s.served else "no",
         )
-    Console(highlight=False).print(rows)
+    output.print(rows)
 
 
 def _status(project: Project, entry: Entry, client: Client) -> Status:

@@ -7,10 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.markup import escape
 
-from luxe.console import progress, table
+from luxe.console import output, progress, table
 from luxe.errors import UserError
 from luxe_client import Classification, Client
 
@@ -33,7 +32,7 @@ def predict(name: str, texts: Sequence[str] | None, *, address: str, as_json: bo
             answers += batch
             bar.advance(task, len(batch))
     if not as_json:
-        Console(highlight=False).print(answers_table(texts, answers))
+        output.print(answers_table(texts, answers))
 
 
 def answers_table(texts: Sequence[str], answers: Sequence[Classification]) -> object:

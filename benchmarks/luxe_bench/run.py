@@ -11,10 +11,8 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from rich.console import Console
-
 from luxe.catalog import Entry
-from luxe.console import console, progress, table
+from luxe.console import console, output, progress, table
 from luxe.errors import Rejected, UserError
 from luxe.project import Project
 from luxe_bench import report, samples
@@ -96,11 +94,10 @@ def _show(verdict: Verdict) -> None:
         measured = "-" if check.measured is None else f"{check.measured:.4g}"
         mark = "[green]met[/]" if check.met else "[red]missed[/]"
         rows.add_row(check.name, measured, check.relation, f"{check.target:.4g}", mark)
-    out = Console(highlight=False)
-    out.print(rows)
+    output.print(rows)
     errors = ", ".join(f"{count} {kind}" for kind, count in verdict.errors.items()) or "no errors"
     word = "[bold green]PASS[/]" if verdict.passed else "[bold red]FAIL[/]"
-    out.print(f"{verdict.answered} of {verdict.requests} requests answered, {errors}: {word}")
+    output.print(f"{verdict.answered} of {verdict.requests} requests answered, {errors}: {word}")
 
 
 def _short(path: Path) -> Path:

@@ -46,12 +46,16 @@ class Server:
             raise UserError(f"nothing to serve in {repository}: run `luxe export NAME` first")
         _check_ports(address)
         found = runtime.find()
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            output = log.open("wb")
+        except OSError as error:
+            raise UserError(f"cannot write the server's log {log}: {error.strerror}") from None
         self._scratch = Path(tempfile.mkdtemp(prefix="luxe-serve-"))
         self._shm_prefix = f"{self._scratch.name}-"
         found.make_backends(self._scratch)
-        log.parent.mkdir(parents=True, exist_ok=True)
         command = arguments.launcher(repository.resolve(), address, backends=self._scratch, shm_prefix=self._shm_prefix)
-        with log.open("wb") as output:
+        with output:
             self._process = subprocess.Popen(
                 [str(found.binary), *command],
                 env=found.environment(),
