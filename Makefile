@@ -9,7 +9,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "luxe: this Python makes no virtual environments; on Debian: apt-get install -y python3-venv" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --constraint constraints.txt --editable '.[all]'
+	$(BIN)/pip install --disable-pip-version-check --no-compile --progress-bar on --constraint constraints.txt --editable '.[all]'
 	$(BIN)/python -m luxe_serving.system
 	touch $@
 

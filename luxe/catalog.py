@@ -137,6 +137,13 @@ class Entry(_Table):
     serving: Serving
     slo: Slo
 
+    @pydantic.field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name.endswith("-engine"):
+            raise ValueError("a name ending in -engine is kept for the engine of another model")
+        return name
+
     @pydantic.field_validator("labels")
     @classmethod
     def _labels_differ(cls, labels: tuple[str, ...]) -> tuple[str, ...]:

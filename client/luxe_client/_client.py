@@ -88,7 +88,7 @@ class Client:
             batch = encoded[start : start + self._batch_size]
             request = _wire.text_request(model, batch, timeout_s=deadline - time.monotonic())
             response = self._call(self._stub.ModelInfer, request, deadline, model)
-            answers += _wire.classifications(request, response)
+            answers += _wire.classifications(request, response, address=self.address)
         return answers[0] if one else answers
 
     def ready(self, model: str, *, timeout_s: float | None = None) -> bool:

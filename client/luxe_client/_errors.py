@@ -102,6 +102,12 @@ _BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
     (grpc.StatusCode.UNAVAILABLE, "unknown model", ModelNotFound),
     (grpc.StatusCode.UNAVAILABLE, "xceeds maximum queue size", Overloaded),
     (grpc.StatusCode.UNAVAILABLE, "timeout expired", DeadlineExceeded),
+    # A backend process has died, which this server does not repair (server#8604): another replica may answer.
+    (grpc.StatusCode.INTERNAL, "is not healthy", Unavailable),
+    # gRPC's own, for a connection that ended under a call.
+    (grpc.StatusCode.UNKNOWN, "Stream removed", Unavailable),
+    # gRPC's own, for a request over the client's or the server's limit.
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max", InvalidInput),
 )
 
 

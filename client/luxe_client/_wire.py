@@ -59,7 +59,7 @@ def text_request(model: str, texts: Sequence[bytes], *, timeout_s: float) -> Any
     return request
 
 
-def classifications(request: Any, response: Any) -> list[Classification]:
+def classifications(request: Any, response: Any, *, address: str) -> list[Classification]:
     """Return one answer a text, in order.
 
     Raises:
@@ -67,7 +67,8 @@ def classifications(request: Any, response: Any) -> list[Classification]:
     """
     model = request.model_name
     if response.id != request.id:
-        raise ProtocolError(f"answer to request {response.id!r}, not {request.id!r}", model=model)
+        message = f"{model} at {address}: answer to request {response.id!r}, not {request.id!r}"
+        raise ProtocolError(message, model=model, address=address)
     count = request.inputs[0].shape[0]
     try:
         tensors = _tensors(response)
@@ -80,7 +81,8 @@ def classifications(request: Any, response: Any) -> list[Classification]:
             for i in range(count)
         ]
     except (KeyError, ValueError, IndexError) as error:
-        raise ProtocolError(f"{model}: not a text-classification answer: {error}", model=model) from error
+        message = f"{model} at {address}: not a text-classification answer: {error}"
+        raise ProtocolError(message, model=model, address=address) from error
 
 
 def _classification(names: Any, scores: list[float], review: bool, truncated: bool, response: Any) -> Classification:

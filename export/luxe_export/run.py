@@ -23,7 +23,7 @@ from luxe_training import base, data
 
 __all__ = ["Outcome", "Verdict", "export"]
 
-_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft")
+_TOOLS = ("luxe", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -41,6 +41,8 @@ def engine(entry: Entry, inputs: list[str]) -> Any:
     )
     config.parameters["intra_op_thread_count"].string_value = str(entry.serving.intra_op_threads)
     config.parameters["inter_op_thread_count"].string_value = "1"
+    # The arena keeps a plan for every shape it has seen, and texts have many shapes (onnxruntime_backend#102).
+    config.parameters["enable_mem_pattern"].string_value = "0"
     return config
 
 

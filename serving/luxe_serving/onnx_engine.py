@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["OnnxEngine", "session"]
 
 
-def session(path: Path, *, intra_op_threads: int = 1, inter_op_threads: int = 1) -> Any:
+def session(path: Path, *, intra_op_threads: int = 1, inter_op_threads: int = 1, mem_pattern: bool = False) -> Any:
     """Open an ONNX Runtime session on the CPU as it is served: the gate measures the same one."""
     import onnxruntime
 
@@ -21,8 +21,7 @@ def session(path: Path, *, intra_op_threads: int = 1, inter_op_threads: int = 1)
     options.inter_op_num_threads = inter_op_threads
     # A spinning thread burns a core that the next instance needs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena keeps a plan for every shape it has seen, and texts have many shapes (onnxruntime_backend#102).
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = mem_pattern
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
@@ -40,6 +39,7 @@ class OnnxEngine:
             path,
             intra_op_threads=int(parameters.get("intra_op_thread_count", "0")),
             inter_op_threads=int(parameters.get("inter_op_thread_count", "1")),
+            mem_pattern=parameters.get("enable_mem_pattern", "1") != "0",
         )
 
     def run(self, names: list[str], inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
