@@ -158,6 +158,7 @@ def _publish(project: Project, entry: Entry, source: Any, engine: Path, manifest
         engine_inputs=tuple(inputs),
         labels=entry.labels,
         max_length=entry.max_length,
+        padding_id=source.tokenizer.pad_token_id,
         review_threshold=entry.review_threshold,
         max_batch_size=entry.serving.max_batch_size,
         max_micro_batch=entry.serving.max_micro_batch,

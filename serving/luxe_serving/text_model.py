@@ -42,6 +42,7 @@ class Settings:
     engine_inputs: tuple[str, ...]
     labels: tuple[str, ...]
     max_length: int
+    padding_id: int
     review_threshold: float
     max_batch_size: int
     max_micro_batch: int
@@ -120,8 +121,6 @@ class TextModel:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.settings.max_length)
-        padding_id = self._tokenizer.token_to_id("[PAD]")
-        self._padding_id = 0 if padding_id is None else padding_id
         self._batcher: MicroBatcher[_Text] = MicroBatcher(
             max_batch=self.settings.max_micro_batch,
             max_padding_share=self.settings.max_padding_share,
@@ -200,7 +199,7 @@ class TextModel:
         longest = max(len(text.encoding.ids) for text in batch)
         shape = (len(batch), longest)
         tensors: dict[str, NDArray[np.int64]] = {
-            "input_ids": np.full(shape, self._padding_id, dtype=np.int64),
+            "input_ids": np.full(shape, self.settings.padding_id, dtype=np.int64),
             "attention_mask": np.zeros(shape, dtype=np.int64),
             "token_type_ids": np.zeros(shape, dtype=np.int64),
         }

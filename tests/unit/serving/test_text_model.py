@@ -24,6 +24,7 @@ SETTINGS = Settings(
     engine_inputs=("input_ids", "attention_mask", "token_type_ids"),
     labels=LABELS,
     max_length=12,
+    padding_id=3,
     review_threshold=0.6,
     max_batch_size=4,
     max_micro_batch=4,
