@@ -43,8 +43,9 @@ def int8_dynamic(raw: Path, target: Path, config: Any) -> None:
     """int8 weights; activations are quantised on the fly, with one scale for a whole batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    fused = target.with_suffix(".fused.onnx")
-    _optimize(raw, fused, config)
+    fused = target.with_name("fp32.onnx")
+    if not fused.exists():
+        fp32(raw, fused, config)
     with quiet():
         quantize_dynamic(
             fused,

@@ -22,11 +22,11 @@ from luxe_training.calibration import softmax
 __all__ = ["Measurement", "Reference", "findings", "measure", "time_per_text"]
 
 _BATCH = 8
-_PADDED_TEXTS = 64
+_PADDED_TEXTS = 32
 """Padding to the maximum costs many times a text's own length; it is checked on this many texts."""
 _TIMED_TEXTS = 200
 
-TIMING_ROUNDS = 4
+TIMING_ROUNDS = 3
 
 
 @dataclasses.dataclass(frozen=True)

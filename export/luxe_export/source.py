@@ -59,6 +59,8 @@ def load(entry: Entry, folder: Path) -> Source:
         raise UserError(f"{weights} lacks weights: {', '.join(sorted(report['missing_keys']))}")
     if not tokenizer.is_fast:
         raise UserError(f"{weights} has no fast tokenizer (tokenizer.json)")
+    if tokenizer.pad_token_id is None:
+        raise UserError(f"{weights} has a tokenizer without a padding token; texts cannot share a batch")
     if adapter:
         from peft import PeftModel
 
