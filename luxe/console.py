@@ -45,6 +45,7 @@ def progress() -> Progress:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,  # else it ends with an empty line
     )
 
 

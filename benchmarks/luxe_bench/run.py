@@ -52,7 +52,7 @@ def bench(project: Project, entry: Entry, *, address: str, rate: float, duration
         print(json.dumps({**facts, **dataclasses.asdict(verdict)}, indent=2))
     else:
         _show(verdict)
-    console.print(f"report: {_short(folder / 'index.html')}")
+    console.print(f"report: {_short(folder / 'index.html')}", soft_wrap=True)
     if not verdict.passed:
         missed = ", ".join(check.name for check in verdict.checks if not check.met)
         raise Rejected(f"{entry.name} misses its [slo]: {missed}")

@@ -104,6 +104,11 @@ _BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
     (grpc.StatusCode.UNAVAILABLE, "timeout expired", DeadlineExceeded),
     # A backend process has died, which this server does not repair (server#8604): another replica may answer.
     (grpc.StatusCode.INTERNAL, "is not healthy", Unavailable),
+    # A server that stops takes its models away first (server#6230), and has "no available versions" of them;
+    # a model that it never had is "not found".
+    (grpc.StatusCode.NOT_FOUND, "has no available versions", Unavailable),
+    # The same server refuses a model's call to its engine.
+    (grpc.StatusCode.INTERNAL, "Server not ready", Unavailable),
     # gRPC's own, for a connection that ended under a call.
     (grpc.StatusCode.UNKNOWN, "Stream removed", Unavailable),
     # gRPC's own, for a request over the client's or the server's limit.

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 from pathlib import Path
 
-__all__ = ["EXIT_TIMEOUT_S", "GRPC_PORT", "HTTP_PORT", "METRICS_PORT", "Address", "everywhere", "launcher"]
+__all__ = [
+    "ADMIN_HEADER",
+    "EXIT_TIMEOUT_S",
+    "GRPC_PORT",
+    "HTTP_PORT",
+    "METRICS_PORT",
+    "Address",
+    "everywhere",
+    "launcher",
+]
 
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
 
 EXIT_TIMEOUT_S = 20
 """Seconds that accepted requests have to finish after SIGTERM."""
+
+ADMIN_HEADER = "luxe-admin"
 
 # Protocols that change the server or reach into its memory (CVE-2025-23319, -23320, -23334).
 _ADMINISTRATIVE = "shared-memory,model-repository,model-config,trace,logging"
@@ -39,12 +49,12 @@ class Address:
         return f"{self.host}:{self.metrics_port}"
 
 
-def everywhere(repository: str) -> list[str]:
+def everywhere(repository: str, *, control: str = "none") -> list[str]:
     """Return what every tritonserver of luxe is started with, embedded or in a container."""
     return [
         f"--model-repository={repository}",
         # What is loaded is what was there at the start; polling may read a half-written version.
-        "--model-control-mode=none",
+        f"--model-control-mode={control}",
         # The published configs are complete; guessing would start every backend twice.
         "--disable-auto-complete-config",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
@@ -55,11 +65,15 @@ def everywhere(repository: str) -> list[str]:
     ]
 
 
-def launcher(repository: Path, address: Address, *, backends: Path, shm_prefix: str) -> list[str]:
-    """Return what the embedded server gets on top."""
-    nobody = f"luxe-admin={secrets.token_hex(16)}"  # a key that nobody is told
+def launcher(
+    repository: Path, address: Address, *, models: list[str], backends: Path, shm_prefix: str, key: str
+) -> list[str]:
+    """Return what the embedded server gets on top; ``key`` opens the administrative protocols."""
+    key = f"{ADMIN_HEADER}={key}"
     return [
-        *everywhere(str(repository)),
+        # Explicit, so that the launcher may unload (see Server.stop), and nobody else, who lacks the key.
+        *everywhere(str(repository), control="explicit"),
+        *(f"--load-model={model}" for model in models),
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--http-address={address.host}",
@@ -68,6 +82,6 @@ def launcher(repository: Path, address: Address, *, backends: Path, shm_prefix: 
         f"--grpc-port={address.grpc_port}",
         f"--metrics-address={address.host}",
         f"--metrics-port={address.metrics_port}",
-        f"--grpc-restricted-protocol={_ADMINISTRATIVE}:{nobody}",
-        f"--http-restricted-api={_ADMINISTRATIVE}:{nobody}",
+        f"--grpc-restricted-protocol={_ADMINISTRATIVE}:{key}",
+        f"--http-restricted-api={_ADMINISTRATIVE}:{key}",
     ]

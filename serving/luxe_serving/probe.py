@@ -23,7 +23,7 @@ _SAMPLES = {
 
 def models(repository: Path) -> list[str]:
     """Return the entries of a repository that Triton would load."""
-    return sorted(p.parent.name for p in repository.glob("*/config.pbtxt"))
+    return sorted(p.parent.name for p in repository.glob("[!.]*/config.pbtxt"))
 
 
 def answers(channel: grpc.Channel, model: str, *, timeout_s: float) -> None:

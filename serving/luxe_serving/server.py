@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from luxe.console import console
 from luxe.errors import UserError
@@ -54,7 +56,15 @@ class Server:
         self._scratch = Path(tempfile.mkdtemp(prefix="luxe-serve-"))
         self._shm_prefix = f"{self._scratch.name}-"
         found.make_backends(self._scratch)
-        command = arguments.launcher(repository.resolve(), address, backends=self._scratch, shm_prefix=self._shm_prefix)
+        self._key = secrets.token_hex(16)
+        command = arguments.launcher(
+            repository.resolve(),
+            address,
+            models=self.models,
+            backends=self._scratch,
+            shm_prefix=self._shm_prefix,
+            key=self._key,
+        )
         with output:
             self._process = subprocess.Popen(
                 [str(found.binary), *command],
@@ -100,6 +110,8 @@ class Server:
     def stop(self) -> None:
         """Let accepted requests finish, end the server, remove what it left."""
         if self._process.poll() is None:
+            with contextlib.suppress(grpc.RpcError):
+                self._drain(arguments.EXIT_TIMEOUT_S)
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(arguments.EXIT_TIMEOUT_S + 5)
@@ -110,6 +122,27 @@ class Server:
         shutil.rmtree(self._scratch, ignore_errors=True)
         for segment in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
             segment.unlink(missing_ok=True)
+
+    def _drain(self, timeout_s: float) -> None:
+        """Take the models that people call off the server, and wait until their accepted requests are answered.
+
+        A server that is stopping refuses the calls of its own models to each other ("Server not ready"), so
+        requests that wait for the engine would fail. Unloading a model first lets them finish.
+        """
+        deadline = time.monotonic() + timeout_s
+        metadata = [(f"triton-grpc-protocol-{arguments.ADMIN_HEADER}", self._key)]
+        called = {model for model in self.models if not model.endswith("-engine")}
+        with grpc.insecure_channel(self.address.grpc) as channel:
+            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            for model in called:
+                unload = service_pb2.RepositoryModelUnloadRequest(model_name=model)
+                stub.RepositoryModelUnload(unload, metadata=metadata, timeout=timeout_s)
+            while time.monotonic() < deadline and self._process.poll() is None:
+                request = service_pb2.RepositoryIndexRequest()
+                index = stub.RepositoryIndex(request, metadata=metadata, timeout=timeout_s)
+                if not any(m.name in called and m.state in ("READY", "UNLOADING") for m in index.models):
+                    return
+                time.sleep(0.05)
 
     def _check_alive(self) -> None:
         status = self._process.poll()

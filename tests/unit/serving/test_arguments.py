@@ -5,7 +5,13 @@ from luxe_serving.arguments import Address
 
 
 def launcher(**changes):
-    values = {"backends": Path("/backends"), "shm_prefix": "luxe-1-", **changes}
+    values = {
+        "models": ["a", "a-engine"],
+        "key": "opensesame",
+        "backends": Path("/backends"),
+        "shm_prefix": "luxe-1-",
+        **changes,
+    }
     options = arguments.launcher(Path("/repository"), Address("127.0.0.1", 18000, 18001, 18002), **values)
     assert all(option.startswith("--") for option in options)
     return options
@@ -19,9 +25,11 @@ def test_the_address():
 
 def test_the_launcher_gives_everything_on():
     options = launcher()
-    assert set(arguments.everywhere("/repository")) < set(options)
+    assert set(arguments.everywhere("/repository", control="explicit")) < set(options)
     for option in (
         "--model-repository=/repository",
+        "--load-model=a",
+        "--load-model=a-engine",
         "--backend-directory=/backends",
         "--backend-config=python,shm-region-prefix-name=luxe-1-",
         "--http-port=18000",
@@ -34,22 +42,14 @@ def test_the_launcher_gives_everything_on():
         assert options.count(option) == 1
 
 
-def test_nobody_knows_the_key_of_the_administrative_protocols():
-    def keys(options):
-        restricted = [o for o in options if "restricted" in o]
-        assert {o.partition("=")[0] for o in restricted} == {
-            "--grpc-restricted-protocol",
-            "--http-restricted-api",
-        }
-        for protocol in ("shared-memory", "model-repository", "model-config", "trace", "logging"):
-            assert all(protocol in option for option in restricted)
-        return {option.rpartition("luxe-admin=")[2] for option in restricted}
-
-    first, second = keys(launcher()), keys(launcher())
-    assert len(first) == 1
-    assert len(next(iter(first))) == 32
-    assert first.isdisjoint(second)
+def test_the_administrative_protocols_want_the_key():
+    restricted = [option for option in launcher() if "restricted" in option]
+    assert {o.partition("=")[0] for o in restricted} == {"--grpc-restricted-protocol", "--http-restricted-api"}
+    for protocol in ("shared-memory", "model-repository", "model-config", "trace", "logging"):
+        assert all(protocol in option for option in restricted)
+    assert all(option.endswith(f":{arguments.ADMIN_HEADER}=opensesame") for option in restricted)
 
 
 def test_the_repository_is_never_polled():
-    assert "--model-control-mode=none" in launcher()
+    assert "--model-control-mode=none" in arguments.everywhere("/repository")
+    assert "--model-control-mode=explicit" in launcher()

@@ -1,0 +1,146 @@
+"""The client against the real server: answers, order, neighbours, and the PyTorch original."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from e2e_support import MODEL, manifest
+
+from luxe_client import Classification, Client, InvalidInput, ModelNotFound
+
+CLEAR = {
+    "where can i get those boots, i need them for saturday 😭": "purchase_interest",
+    "Three weeks and my subscription copy still hasn't arrived. Can someone look into it?": "support_request",
+    "We run a small perfume house in Porto and would love to work on a scent with you.": "collaboration",
+    "DM @grow.fast.now to get 10k followers today 🚀🚀": "spam",
+    "who shot this cover?": "question",
+    "absolutely stunning cover, the best one this year, I love it": "praise",
+}
+
+SAME = 1e-6
+"""Two answers to the same text: the published engine is exact about neighbours, floats print to seven digits."""
+
+
+def probabilities(answers):
+    return np.array([list(answer.scores.values()) for answer in answers])
+
+
+@pytest.fixture
+def hundred(texts):
+    return texts[:100]
+
+
+@pytest.fixture(scope="module")
+def alone(server, texts):
+    """The answers to the first hundred texts, each asked by itself."""
+    with Client(server.address.grpc, timeout_s=30.0) as client:
+        return [client.classify(MODEL, text) for text in texts[:100]]
+
+
+def test_one_text_has_one_answer(client, project, entry):
+    text, label = next(iter(CLEAR.items()))
+    answer = client.classify(MODEL, text)
+    assert isinstance(answer, Classification)
+    assert answer.label == label
+    assert answer.score == max(answer.scores.values())
+    assert tuple(answer.scores) == entry.labels
+    assert sum(answer.scores.values()) == pytest.approx(1.0, abs=1e-5)
+    assert answer.model == MODEL
+    assert answer.version == str(manifest(project)["version"])
+    assert answer.request_id
+    assert answer.truncated is False
+
+
+def test_clear_comments_get_their_labels(client):
+    answers = client.classify(MODEL, list(CLEAR))
+    assert [answer.label for answer in answers] == list(CLEAR.values())
+
+
+def test_no_texts_have_no_answers(client):
+    assert client.classify(MODEL, []) == []
+
+
+def test_the_scores_of_every_text_are_probabilities(alone):
+    scores = probabilities(alone)
+    assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert scores.min() >= 0
+
+
+def test_review_is_asked_for_under_the_catalogues_threshold(alone, entry):
+    assert [a.needs_review for a in alone] == [a.score < entry.review_threshold for a in alone]
+    assert {a.needs_review for a in alone} == {True, False}, "both sides of the threshold must be seen"
+
+
+def test_a_text_that_is_longer_than_the_model_reads_is_truncated_and_says_so(client, entry):
+    long = "where can I buy these boots? " * (entry.serving.max_text_bytes // 30)
+    short, cut = client.classify(MODEL, ["where can I buy these boots?", long])
+    assert (short.truncated, cut.truncated) == (False, True)
+
+
+def test_the_byte_limit_is_the_catalogues(client, entry):
+    limit = entry.serving.max_text_bytes
+    assert client.classify(MODEL, "a" * limit).label in entry.labels
+    with pytest.raises(InvalidInput, match=f"{limit + 1} bytes; this model takes at most {limit}"):
+        client.classify(MODEL, "a" * (limit + 1))
+
+
+def test_a_list_over_several_requests_keeps_its_order(client, hundred, alone):
+    distances = np.abs(probabilities(alone)[:, None] - probabilities(alone)[None]).max(axis=2)
+    assert (distances[np.triu_indices(100, k=1)] > 10 * SAME).mean() > 0.99, "else a wrong order would not show"
+    together = client.classify(MODEL, hundred)
+    assert np.abs(probabilities(together) - probabilities(alone)).max() <= SAME
+    assert len({answer.request_id for answer in together}) > 1, "the list must take several requests"
+
+
+def test_sixteen_threads_get_the_answers_to_their_own_texts(client, hundred, alone):
+    expected = probabilities(alone)
+
+    def ask(thread):
+        order = np.random.default_rng(thread).permutation(100)[:60]
+        if thread % 2:
+            answers = client.classify(MODEL, [hundred[i] for i in order])
+        else:
+            answers = [client.classify(MODEL, hundred[i]) for i in order]
+        return np.abs(probabilities(answers) - expected[order]).max()
+
+    with ThreadPoolExecutor(16) as pool:
+        changes = list(pool.map(ask, range(16)))
+    assert max(changes) <= SAME
+
+
+def test_answers_are_those_of_the_pytorch_original(client, project, entry, texts):
+    import torch
+
+    from luxe_export import source
+
+    some = texts[:: len(texts) // 40][:40]
+    original = source.load(entry, project.checkpoint(MODEL))
+    with torch.inference_mode():
+        rows = [
+            original.model(**original.tokenizer(t, truncation=True, max_length=entry.max_length, return_tensors="pt"))
+            for t in some
+        ]
+        wanted = torch.cat([row.logits for row in rows]).softmax(dim=1).numpy()
+    got = probabilities(client.classify(MODEL, some))
+    assert np.abs(got - wanted).max() <= entry.quality.max_probability_change
+    agreeing = int((got.argmax(axis=1) == wanted.argmax(axis=1)).sum())
+    assert agreeing >= entry.quality.min_label_agreement * len(some) - 1
+
+
+def test_the_server_knows_which_models_are_ready(client):
+    assert client.ready(MODEL)
+    assert client.ready(f"{MODEL}-engine")
+    assert not client.ready("nobody-has-this")
+
+
+def test_an_unknown_model_is_not_found(client, server):
+    with pytest.raises(ModelNotFound, match="nobody-has-this") as caught:
+        client.classify("nobody-has-this", "hello")
+    assert caught.value.address == server.address.grpc
+    assert "\n" not in str(caught.value)
+
+
+def test_more_texts_than_the_server_takes_in_one_request_are_refused(server, entry):
+    most = entry.serving.max_batch_size
+    with Client(server.address.grpc, batch_size=most + 1) as client, pytest.raises(InvalidInput, match=f"<= {most}"):
+        client.classify(MODEL, ["hello"] * (most + 1))

@@ -1,0 +1,96 @@
+"""`luxe export` where nothing may be published, and what is in the repository."""
+
+import json
+import re
+
+import pytest
+from e2e_support import MODEL, assert_refused, luxe, manifest, set_key, tree
+
+CANDIDATES = ("fp32", "int8-dynamic", "int8-per-token")
+
+
+def test_a_second_export_publishes_nothing(copy):
+    before = tree(copy.repository)
+    done = luxe("export", MODEL, "--root", copy.root)
+    assert done.status == 0, done.err
+    assert f"{MODEL} version {manifest(copy)['version']}" in done.err
+    assert "up to date" in done.err
+    assert tree(copy.repository) == before
+
+
+def test_a_gate_that_nobody_passes_keeps_the_repository_as_it_was(copy):
+    catalogue = copy.catalog / f"{MODEL}.toml"
+    for key, value in (("min_macro_f1", 0.99), ("max_probability_change", 0.000001), ("min_label_agreement", 1.0)):
+        set_key(catalogue, key, value)
+    # The verdict does not depend on how many texts it is reached with.
+    test = copy.data(MODEL) / "test.jsonl"
+    test.write_text("".join(test.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
+    before = tree(copy.repository)
+    done = luxe("export", MODEL, "--root", copy.root, "--force", timeout_s=300)
+    assert done.status == 1, done
+    assert "Traceback" not in done.err
+    assert re.match(rf"luxe: no candidate of {MODEL} passes .*nothing was published", done.err.splitlines()[-1])
+    for candidate in CANDIDATES:
+        findings = re.findall(rf"(?m)^\s*{candidate}: (.*)$", done.err)
+        assert any(re.search(r"macro-F1 0\.\d+ is under 0\.99", finding) for finding in findings), done.err
+        assert not any("not built" in finding for finding in findings), done.err
+    assert tree(copy.repository) == before
+    # Scratch folders lie beside the repository.
+    assert {path.name for path in copy.root.iterdir()} == {
+        *("catalog", "data", "checkpoints", "benchmarks", "model_repository")
+    }
+
+
+def test_a_missing_checkpoint(copy, tmp_path):
+    missing = tmp_path / "nowhere"
+    done = luxe("export", MODEL, "--root", copy.root, "--checkpoint", missing)
+    assert_refused(done, "no checkpoint", missing, "luxe train")
+
+
+def test_labels_other_than_the_catalogues(copy):
+    config = copy.checkpoint(MODEL) / "config.json"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('"praise"', '"applause"'), encoding="utf-8")
+    before = tree(copy.repository)
+    assert_refused(luxe("export", MODEL, "--root", copy.root), "applause", f"catalog/{MODEL}.toml", "praise")
+    assert tree(copy.repository) == before
+
+
+def test_the_repository_holds_data_only(project):
+    files = [path for path in project.repository.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {path.name for path in files} == {
+        *("config.pbtxt", "labels.txt", "luxe.json", "tokenizer.json", "manifest.json", "model.onnx")
+    }
+    assert not any(path.is_symlink() for path in project.repository.rglob("*"))
+    assert {p.name for p in project.repository.iterdir() if p.is_dir()} == {MODEL, f"{MODEL}-engine"}
+    assert not list(project.root.glob(".*luxe-*")), "scratch folders of the publisher"
+
+
+def test_the_label_file_is_the_catalogues_labels(project, entry):
+    lines = (project.repository / MODEL / "labels.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(lines) == entry.labels
+
+
+def test_the_manifest_says_what_was_measured(project, entry):
+    from luxe_training.base import sha256
+
+    published = manifest(project)
+    engine = project.repository / f"{MODEL}-engine" / str(published["version"]) / "model.onnx"
+    assert published["engine_sha256"] == sha256(engine)
+    by_name = {candidate["candidate"]: candidate for candidate in published["candidates"]}
+    assert tuple(by_name) == CANDIDATES
+    winner = by_name[published["precision"]]
+    assert winner["findings"] == []
+    measured, quality = winner["measurement"], entry.quality
+    assert measured["macro_f1"] >= quality.min_macro_f1
+    assert measured["label_agreement"] >= quality.min_label_agreement
+    assert measured["max_probability_change"] <= quality.max_probability_change
+    assert measured["max_batch_probability_change"] <= quality.max_batch_probability_change
+    passing = [c["ms_per_text"] for c in published["candidates"] if not c["findings"]]
+    assert winner["ms_per_text"] == min(passing)
+    json.dumps(published, allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["nobody-has-this", "../comment-intent"])
+def test_an_unknown_model(copy, name):
+    assert_refused(luxe("export", name, "--root", copy.root), name, MODEL)
