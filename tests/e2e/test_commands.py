@@ -29,8 +29,8 @@ def test_predict_prints_a_row_an_argument(address):
     assert header.split() == ["label", "score", "review", "text"]
     assert len(rows) == 2
     assert rows[0].startswith(LABEL)
-    assert rows[0].endswith(TEXT)
-    assert rows[1].endswith("who shot [bold]this[/bold] cover?")
+    assert rows[0].rstrip().endswith(TEXT)
+    assert rows[1].rstrip().endswith("who shot [bold]this[/bold] cover?")
 
 
 def test_predict_marks_what_a_person_should_see(address, client, texts):
