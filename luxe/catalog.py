@@ -86,8 +86,8 @@ class Quality(_Table):
 class Serving(_Table):
     """How Triton runs the model."""
 
-    max_batch_size: Count
-    """Most texts in one request, and in one dynamic batch."""
+    max_batch_size: Annotated[int, Field(ge=32)]
+    """Most texts in one request, and in one dynamic batch; clients may count on 32."""
     max_micro_batch: Count
     """Most texts of like length that the engine is given at once."""
     max_padding_share: Share

@@ -195,7 +195,9 @@ def _cut(entry: Entry) -> dict[str, Any]:
 def _inputs_sha256(entry: Entry, checkpoint: Path, folder: Path) -> str:
     """Return one hash over all that the result depends on."""
     facts = entry.model_dump(mode="json", exclude={"description", "training", "slo"})
-    digest = hashlib.sha256(json.dumps([facts, [version(tool) for tool in _TOOLS]], sort_keys=True).encode())
+    settings = [field.name for field in dataclasses.fields(Settings)]  # what the server will want to read
+    tools = [version(tool) for tool in _TOOLS]
+    digest = hashlib.sha256(json.dumps([facts, settings, tools], sort_keys=True).encode())
     for path in sorted([*checkpoint.glob("*"), *folder.glob("test.jsonl")]):
         if path.is_file():
             digest.update(f"{path.name} {base.sha256(path)}\n".encode())

@@ -33,12 +33,13 @@ def load(entry: Entry, folder: Path) -> Source:
     Raises:
         UserError: no such folder, pickled weights, remote code, no labels, or labels other than the catalogue's.
     """
+    _check_files(folder)  # before imports that take seconds
+
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    _check_files(folder)
     try:
         config = AutoConfig.from_pretrained(folder)
     except (OSError, ValueError) as error:

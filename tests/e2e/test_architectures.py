@@ -32,7 +32,7 @@ max_probability_change = 0.9
 max_batch_probability_change = 0.0001
 
 [serving]
-max_batch_size = 16
+max_batch_size = 32
 max_micro_batch = 8
 max_padding_share = 0.9
 max_text_bytes = 4096

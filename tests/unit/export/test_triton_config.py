@@ -23,7 +23,7 @@ NATIVE_PARAMETERS = {
 def odd(entry):
     """An entry whose numbers all differ, so that none can stand in for another."""
     numbers = {
-        "max_batch_size": 31,
+        "max_batch_size": 33,
         "max_micro_batch": 7,
         "max_queue": 501,
         "engine_instances": 3,
@@ -59,7 +59,7 @@ def test_the_engine(engine):
     assert engine.name == triton_config.engine_name("colours") == "colours-engine"
     assert engine.backend == "onnxruntime"
     assert engine.default_model_filename == triton_config.ENGINE_FILE
-    assert engine.max_batch_size == 31
+    assert engine.max_batch_size == 33
     assert tensors(engine.input) == [(name, pb.TYPE_INT64, [-1]) for name in INPUTS]
     assert tensors(engine.output) == [("logits", pb.TYPE_FP32, [3])]
     assert [(g.kind, g.count) for g in engine.instance_group] == [(pb.ModelInstanceGroup.KIND_CPU, 3)]
@@ -90,7 +90,7 @@ def test_the_engine_makes_no_batches_of_its_own(engine):
 def test_the_text_model(text):
     assert text.name == "colours"
     assert text.backend == "luxe_text"
-    assert text.max_batch_size == 31
+    assert text.max_batch_size == 33
     assert tensors(text.input) == [("text", pb.TYPE_STRING, [1])]
     assert tensors(text.output) == [
         ("scores", pb.TYPE_FP32, [3]),
