@@ -1,6 +1,6 @@
 """What people see: one console, tables that align, progress for anything over two seconds.
 
-Tables and progress go to standard error where standard output carries ``--json``.
+What was asked for goes to standard output, everything else to standard error.
 """
 
 from __future__ import annotations

@@ -250,7 +250,6 @@ def test_an_entry_that_is_a_file(repository, tmp_path):
     assert files(tmp_path) == before
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no second file system to use")
 def test_a_repository_on_another_file_system_than_its_parent(tmp_path):
     """As a volume that is mounted, where a rename from beside it fails."""
     volume = Path(f"/dev/shm/luxe-test-{os.getpid()}")
