@@ -41,6 +41,10 @@ class Project:
         return self.root / "runs"
 
     @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    @property
     def bench_results(self) -> Path:
         return self.root / "benchmarks" / "results"
 

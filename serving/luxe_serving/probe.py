@@ -18,6 +18,7 @@ _SAMPLES = {
     "INT64": (1).to_bytes(8, "little"),
     "INT32": (1).to_bytes(4, "little"),
     "FP32": bytes(4),
+    "BOOL": bytes(1),
 }
 
 

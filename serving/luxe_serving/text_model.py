@@ -1,18 +1,17 @@
-"""A text classifier: texts in, probabilities out. Runs inside Triton, but knows nothing of it.
+"""Texts in, answers out. Runs inside Triton, but knows nothing of it.
 
-    submit(texts, reply) ─► tokenise ─► MicroBatcher ─► worker threads ─► engine ─► reply(answer)
+    submit(arrays, reply) ─► rows ─► tokenise ─► MicroBatcher ─► worker threads ─► engine ─► reply(answer)
 
-One worker per engine instance keeps every instance busy; a request is answered as soon as the last of its
-own texts is done, whatever else arrived with it.
+A row is what the engine answers at once: a text, or a pair of them. One worker per engine instance keeps every
+instance busy; a request is answered as soon as the last of its own rows is done, whatever else arrived with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,77 +19,44 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from luxe_serving import questions, tasks
+from luxe_serving.questions import InvalidText, Question
 from luxe_serving.scheduler import MicroBatcher
+from luxe_serving.settings import Settings
+from luxe_serving.tasks import Answer, Task
 
-__all__ = ["Answer", "InvalidText", "Settings", "TextModel"]
+__all__ = ["Engine", "TextModel"]
 
 _LOG = logging.getLogger(__name__)
 Engine = Callable[[dict[str, NDArray[np.int64]]], NDArray[np.float32]]
-"""Token tensors [N, T] by input name → logits [N, L]. Called from several threads."""
-
-
-class InvalidText(ValueError):
-    """A text cannot be classified; the whole request is refused."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """``luxe.json`` of a version: what the export settled, and the server only obeys."""
-
-    engine: str
-    """Name of the engine's repository entry; the same version of it is called."""
-    engine_inputs: tuple[str, ...]
-    labels: tuple[str, ...]
-    max_length: int
-    padding_id: int
-    review_threshold: float
-    max_batch_size: int
-    max_micro_batch: int
-    max_padding_share: float
-    max_text_bytes: int
-    engine_instances: int
-
-    @classmethod
-    def read(cls, path: Path) -> Settings:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-        return cls(**{**values, **lists})
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """For N texts and L labels."""
-
-    scores: NDArray[np.float32]
-    """[N, L], rows sum to 1."""
-    needs_review: NDArray[np.bool_]
-    """[N, 1]"""
-    truncated: NDArray[np.bool_]
-    """[N, 1]"""
+"""Token tensors [N, T] by input name → [N, classes], or for some tasks [N, T, classes]. Called from several threads."""
+Reply = Callable[[Answer | Exception], None]
 
 
 class _Pending:
-    """One request: collects the rows of its texts and replies once."""
+    """One request: collects the outputs of its rows and replies once."""
 
-    def __init__(self, count: int, reply: Callable[[Answer | Exception], None]) -> None:
-        self.truncated = np.zeros((count, 1), dtype=bool)
-        self._rows: list[NDArray[np.float32] | None] = [None] * count
-        self._left = count
+    def __init__(self, task: Task, question: Question, encodings: Sequence[Encoding], reply: Reply) -> None:
+        self._task = task
+        self._question = question
+        self._encodings = encodings
+        self._outputs: list[NDArray[np.float32] | None] = [None] * len(encodings)
+        self._left = len(encodings)
         self._reply = _safe(reply)
         self._lock = threading.Lock()
 
-    def done(self, row: int, scores: NDArray[np.float32], threshold: float) -> None:
+    def done(self, row: int, output: NDArray[np.float32]) -> None:
         with self._lock:
-            self._rows[row] = scores
+            self._outputs[row] = output
             self._left -= 1
             if self._left != 0:
                 return
-        stacked = np.stack([r for r in self._rows if r is not None])
-        review = stacked.max(axis=1, keepdims=True) < threshold
-        self._reply(Answer(stacked, review, self.truncated))
+        try:
+            outputs = [o for o in self._outputs if o is not None]
+            answer: Answer | Exception = self._task.answer(self._question, outputs, self._encodings)
+        except Exception as error:  # a caller waits, whatever went wrong
+            answer = error
+        self._reply(answer)
 
     def failed(self, error: Exception) -> None:
         with self._lock:
@@ -101,9 +67,9 @@ class _Pending:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Text:
+class _Row:
     encoding: Encoding
-    row: int
+    number: int
     pending: _Pending
 
 
@@ -112,16 +78,17 @@ class TextModel:
 
     Args:
         folder: holds ``luxe.json`` and ``tokenizer.json``.
-        engine: computes logits.
+        engine: computes logits or embeddings.
     """
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.settings = Settings.read(folder / "luxe.json")
         self._engine = engine
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._task = tasks.of(self.settings, self._tokenizer)
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.settings.max_length)
-        self._batcher: MicroBatcher[_Text] = MicroBatcher(
+        self._tokenizer.enable_truncation(self.settings.max_length, strategy=self._task.truncation)
+        self._batcher: MicroBatcher[_Row] = MicroBatcher(
             max_batch=self.settings.max_micro_batch,
             max_padding_share=self.settings.max_padding_share,
             # Enough choice of neighbours in length; what is beyond waits in Triton's queue, which can refuse.
@@ -134,28 +101,22 @@ class TextModel:
         for worker in self._workers:
             worker.start()
 
-    def submit(self, requests: Sequence[tuple[Sequence[bytes], Callable[[Answer | Exception], None]]]) -> None:
-        """Take requests; each reply is called exactly once, from any thread, with an answer or an error.
+    def submit(self, requests: Sequence[tuple[Mapping[str, NDArray[Any]], Reply]]) -> None:
+        """Take requests, each its input arrays by name, as `luxe_serving.tensors.inputs` lists them.
 
-        Blocks while too much waits. A request with an `InvalidText` is refused alone.
+        Each reply is called exactly once, from any thread, with an answer or an error. Blocks while too much waits.
+        A request with an `InvalidText` is refused alone.
         """
-        accepted: list[tuple[list[str], _Pending]] = []
-        for texts, reply in requests:
+        accepted: list[tuple[Question, Reply]] = []
+        for arrays, reply in requests:
             try:
-                accepted.append((self._check(texts), _Pending(len(texts), reply)))
+                accepted.append((self._task.read(arrays), reply))
             except InvalidText as error:
                 _safe(reply)(error)
-        if not accepted:
-            return
-        # One call for all: it releases the GIL, so that the workers go on.
-        encodings = iter(self._tokenizer.encode_batch([text for checked, _ in accepted for text in checked]))
-        for checked, pending in accepted:
-            items = []
-            for row in range(len(checked)):
-                encoding = next(encodings)
-                pending.truncated[row, 0] = bool(encoding.overflowing)
-                items.append((len(encoding.ids), _Text(encoding, row, pending)))
-            self._batcher.put(items)
+        for group in _groups(accepted, most=questions.max_rows(self.settings)):
+            for question, encodings, reply in self._encode(group):
+                pending = _Pending(self._task, question, encodings, reply)
+                self._batcher.put([(len(e.ids), _Row(e, i, pending)) for i, e in enumerate(encodings)])
 
     def close(self) -> None:
         """Answer what was taken, then stop."""
@@ -163,55 +124,91 @@ class TextModel:
         for worker in self._workers:
             worker.join()
 
-    def _check(self, texts: Sequence[bytes]) -> list[str]:
-        if not texts:
-            raise InvalidText("the request has no texts")
-        checked = []
-        for position, raw in enumerate(texts):
-            if len(raw) > self.settings.max_text_bytes:
-                raise InvalidText(
-                    f"text {position} has {len(raw)} bytes; this model takes at most {self.settings.max_text_bytes}"
-                )
+    def _encode(self, group: Sequence[tuple[Question, Reply]]) -> list[tuple[Question, list[Encoding], Reply]]:
+        """Tokenise requests; those that cannot be tokenised are refused, and are not in the result."""
+        try:
+            # One call for all: it releases the GIL, so that the workers go on.
+            encodings = self._tokenizer.encode_batch([row for question, _ in group for row in question.rows])
+        except Exception as error:  # the library has no class of its own for it
+            if len(group) > 1:  # find out whose fault it is
+                return [encoded for one in group for encoded in self._encode([one])]
+            ((question, reply),) = group
+            _safe(reply)(self._why_not(question, error))
+            return []
+        result, start = [], 0
+        for question, reply in group:
+            result.append((question, encodings[start : start + len(question.rows)], reply))
+            start += len(question.rows)
+        return result
+
+    def _why_not(self, question: Question, error: Exception) -> Exception:
+        for number, row in enumerate(question.rows):
             try:
-                text = raw.decode()
-            except UnicodeDecodeError as error:
-                raise InvalidText(f"text {position} is not UTF-8 (byte {error.start})") from None
-            if not text.strip():
-                raise InvalidText(f"text {position} is empty")
-            checked.append(text)
-        return checked
+                self._tokenizer.encode_batch([row])
+            except Exception as of_row:
+                # With only_first, a second part that leaves no room for the first.
+                long = "too short" in str(of_row)
+                reason = f"leaves no room within {self.settings.max_length} tokens" if long else str(of_row)
+                return InvalidText(f"{question.name(number)} cannot be tokenised: {reason}")
+        return error
 
     def _work(self) -> None:
         while (batch := self._batcher.take()) is not None:
             try:
-                scores = _softmax(self._engine(self._pad(batch)))
-                if scores.shape != (len(batch), len(self.settings.labels)) or not np.isfinite(scores).all():
-                    raise RuntimeError(f"the engine gave no usable logits: shape {scores.shape}")
-            except Exception as error:  # whatever the engine raised is the answer to these texts
-                for text in batch:
-                    text.pending.failed(error)
+                outputs = self._run(batch)
+            except Exception as error:  # whatever the engine raised is the answer to these rows
+                for row in batch:
+                    row.pending.failed(error)
                 continue
-            for text, row in zip(batch, scores, strict=True):
-                text.pending.done(text.row, row, self.settings.review_threshold)
+            for row, output in zip(batch, outputs, strict=True):
+                row.pending.done(row.number, output)
 
-    def _pad(self, batch: Sequence[_Text]) -> dict[str, NDArray[np.int64]]:
-        """Return the engine's inputs, each [N, T] with T the longest text of the batch."""
-        longest = max(len(text.encoding.ids) for text in batch)
-        shape = (len(batch), longest)
+    def _run(self, batch: Sequence[_Row]) -> list[NDArray[np.float32]]:
+        """Return the engine's output of each row, without what belongs to padding."""
+        tensors = self._pad(batch)
+        output = np.asarray(self._engine(tensors))
+        places = next(iter(tensors.values())).shape if self._task.per_token else (len(batch),)
+        if output.shape != (*places, self.settings.engine_width):
+            raise RuntimeError(f"the engine gave no usable {self.settings.engine_output}: shape {output.shape}")
+        if self._task.per_token:
+            rows = [of_row[: len(row.encoding.ids)] for row, of_row in zip(batch, output, strict=True)]
+        else:
+            rows = list(output)
+        if not all(np.isfinite(of_row).all() for of_row in rows):
+            raise RuntimeError(f"the engine gave no usable {self.settings.engine_output}: not all are finite numbers")
+        return rows
+
+    def _pad(self, batch: Sequence[_Row]) -> dict[str, NDArray[np.int64]]:
+        """Return the engine's inputs, each [N, T] with T the longest row of the batch."""
+        shape = (len(batch), max(len(row.encoding.ids) for row in batch))
         tensors: dict[str, NDArray[np.int64]] = {
             "input_ids": np.full(shape, self.settings.padding_id, dtype=np.int64),
             "attention_mask": np.zeros(shape, dtype=np.int64),
             "token_type_ids": np.zeros(shape, dtype=np.int64),
         }
-        for i, text in enumerate(batch):
-            length = len(text.encoding.ids)
-            tensors["input_ids"][i, :length] = text.encoding.ids
+        for i, row in enumerate(batch):
+            length = len(row.encoding.ids)
+            tensors["input_ids"][i, :length] = row.encoding.ids
             tensors["attention_mask"][i, :length] = 1
-            tensors["token_type_ids"][i, :length] = text.encoding.type_ids
+            tensors["token_type_ids"][i, :length] = row.encoding.type_ids
         return {name: tensors[name] for name in self.settings.engine_inputs}
 
 
-def _safe(reply: Callable[[Answer | Exception], None]) -> Callable[[Answer | Exception], None]:
+def _groups(requests: Sequence[tuple[Question, Reply]], *, most: int) -> Iterator[list[tuple[Question, Reply]]]:
+    """Split requests so that few hold their tokens in memory at once; a batch of single texts is never split."""
+    group: list[tuple[Question, Reply]] = []
+    rows = 0
+    for question, reply in requests:
+        if group and rows + len(question.rows) > most:
+            yield group
+            group, rows = [], 0
+        group.append((question, reply))
+        rows += len(question.rows)
+    if group:
+        yield group
+
+
+def _safe(reply: Reply) -> Reply:
     def safe(answer: Answer | Exception) -> None:
         try:
             reply(answer)
@@ -219,9 +216,3 @@ def _safe(reply: Callable[[Answer | Exception], None]) -> Callable[[Answer | Exc
             _LOG.exception("a caller could not be replied to")
 
     return safe
-
-
-def _softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: NDArray[np.float32] = (shifted / shifted.sum(axis=-1, keepdims=True)).astype(np.float32)
-    return result

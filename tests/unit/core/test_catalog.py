@@ -32,11 +32,12 @@ max_epochs = 2
 patience = 1
 
 [quality]
-min_macro_f1 = 0.8
-max_macro_f1_drop = 0.01
-min_label_agreement = 0.98
-max_probability_change = 0.1
-max_batch_probability_change = 0.02
+min_metric = 0.8
+max_metric_drop = 0.01
+min_agreement = 0.98
+max_change = 0.1
+max_batch_change = 0.02
+max_calibration_error_rise = 0.03
 
 [serving]
 max_batch_size = 32
@@ -118,10 +119,10 @@ def test_an_entry_cannot_be_changed(project):
 @pytest.mark.parametrize(
     ("before", "key", "allowed"),
     [
-        ("description", "colour", "description, task, labels, max_length, review_threshold, base"),
+        ("description", "colour", "description, task, labels, max_length, problem_type, text_pairs"),
         ("hub_id", "base.hubid", "hub_id, revision, package, sha256"),
         ("seed", "training.sead", "seed, lora_rank, lora_alpha"),
-        ("min_macro_f1", "quality.min_f1", "min_macro_f1, max_macro_f1_drop"),
+        ("min_metric", "quality.min_macro_f1", "min_metric, max_metric_drop"),
         ("max_batch_size", "serving.max_batch", "max_batch_size, max_micro_batch"),
         ("requests_per_s", "slo.rps", "requests_per_s, p50_ms, p95_ms, p99_ms, max_error_share"),
     ],
@@ -149,8 +150,28 @@ def test_the_name_is_never_written(project):
     assert "file's name" in message
 
 
-@pytest.mark.parametrize("key", [line.partition(" =")[0] for line in ENTRY.splitlines() if " = " in line])
-def test_a_missing_key(project, key):
+# What an entry says when it leaves these out; all other keys must be there.
+DEFAULTS = {
+    "labels": "'labels' needs 2 or more names for text-classification, not 0",
+    "review_threshold": lambda entry: entry.review_threshold == 0,
+    "min_metric": lambda entry: entry.quality.min_metric == 0,
+    "max_metric_drop": lambda entry: entry.quality.max_metric_drop == 0.01,
+    "min_agreement": lambda entry: entry.quality.min_agreement == 0.98,
+    "max_change": lambda entry: entry.quality.max_change == 0.25,
+    "max_batch_change": lambda entry: entry.quality.max_batch_change == 0.01,
+    "max_calibration_error_rise": lambda entry: entry.quality.max_calibration_error_rise == 0.02,
+    "max_batch_size": lambda entry: entry.serving.max_batch_size == 32,
+    "max_micro_batch": lambda entry: entry.serving.max_micro_batch == 8,
+    "max_padding_share": lambda entry: entry.serving.max_padding_share == 0.12,
+    "max_text_bytes": lambda entry: entry.serving.max_text_bytes == 16384,
+    "max_queue": lambda entry: entry.serving.max_queue == 128,
+    "engine_instances": lambda entry: entry.serving.engine_instances == 2,
+    "intra_op_threads": lambda entry: entry.serving.intra_op_threads == 1,
+}
+
+
+def without(key):
+    """The entry without a key, and the key's whole name."""
     lines, table, path = [], "", ""
     for line in ENTRY.splitlines():
         table = line.strip("[]") + "." if line.startswith("[") else table
@@ -158,17 +179,38 @@ def test_a_missing_key(project, key):
             path = table + key
         else:
             lines.append(line)
-    message = refusal(project, "\n".join(lines))
-    assert message.removeprefix("catalog/colours.toml: ") == f"missing key '{path}'"
+    assert path
+    return "\n".join(lines), path
 
 
-@pytest.mark.parametrize("table", ["quality", "serving", "slo"])
-def test_a_missing_table(project, table):
+@pytest.mark.parametrize("key", [line.partition(" =")[0] for line in ENTRY.splitlines() if " = " in line])
+def test_a_missing_key(project, key):
+    text, path = without(key)
+    expected = DEFAULTS.get(key, f"missing key '{path}'")
+    if callable(expected):
+        write(project.root, text)
+        assert expected(catalog.load(project, "colours"))
+    else:
+        assert refusal(project, text).removeprefix("catalog/colours.toml: ") == expected
+
+
+def without_table(table):
     kept, skip = [], False
     for line in ENTRY.splitlines():
         skip = line == f"[{table}]" if line.startswith("[") else skip
         kept += [] if skip else [line]
-    assert f"missing key '{table}'" in refusal(project, "\n".join(kept))
+    return "\n".join(kept)
+
+
+def test_a_missing_table(project):
+    assert "missing key 'slo'" in refusal(project, without_table("slo"))
+
+
+@pytest.mark.parametrize("table", ["quality", "serving"])
+def test_a_table_of_defaults_may_be_missing(project, table):
+    write(project.root, without_table(table))
+    found = getattr(catalog.load(project, "colours"), table)
+    assert found == type(found)()
 
 
 @pytest.mark.parametrize(
@@ -185,13 +227,18 @@ def test_a_missing_table(project, table):
         ('"What colour a text has"', "3", "description", "valid string"),
         ('["red", "green", "blue"]', '"red"', "labels", "valid tuple"),
         ('["red", "green", "blue"]', "[1, 2]", "labels.0", "valid string"),
-        ('["red", "green", "blue"]', '["red"]', "labels", "at least 2"),
         ('["red", "green", "blue"]', '["red", "blue", "red"]', "labels", "differ"),
+        ('["red", "green", "blue"]', '["red", ""]', "labels", "one line of text"),
+        ('["red", "green", "blue"]', r'["red", "bl\nue"]', "labels", "one line of text"),
+        ('["red", "green", "blue"]', '["red", " blue"]', "labels", "without spaces around"),
+        ('"text-classification"', '"text-classification"\nproblem_type = "single"', "problem_type", "'regression'"),
+        ('"text-classification"', '"text-classification"\ntext_pairs = 1', "text_pairs", "valid boolean"),
         (SHA, SHA.upper(), "base.sha256", "match"),
         (SHA, SHA[:-1], "base.sha256", "match"),
         ('lora_targets = ["query"]', "lora_targets = []", "training.lora_targets", "at least 1"),
         ("learning_rate = 1e-3", "learning_rate = 0", "training.learning_rate", "greater than 0"),
-        ("max_macro_f1_drop = 0.01", "max_macro_f1_drop = nan", "quality.max_macro_f1_drop", "not nan"),
+        ("max_metric_drop = 0.01", "max_metric_drop = nan", "quality.max_metric_drop", "not nan"),
+        ("min_metric = 0.8", "min_metric = 1.1", "quality.min_metric", "less than or equal to 1"),
         ("max_micro_batch = 8", "max_micro_batch = 0", "serving.max_micro_batch", "greater than 0"),
         ("p99_ms = 500", "p99_ms = -1", "slo.p99_ms", "greater than 0"),
         ("p99_ms = 500", "p99_ms = nan", "slo.p99_ms", "not nan"),
@@ -206,11 +253,7 @@ def test_a_wrong_value(project, old, new, key, allowed):
 
 @pytest.mark.parametrize("table", ["base", "slo"])
 def test_a_value_where_a_table_belongs(project, table):
-    lines, skip = [f"{table} = 3"], False
-    for line in ENTRY.splitlines():
-        skip = line == f"[{table}]" if line.startswith("[") else skip
-        lines += [] if skip else [line]
-    assert f"key '{table}': " in refusal(project, "\n".join(lines))
+    assert f"key '{table}': " in refusal(project, f"{table} = 3\n" + without_table(table))
 
 
 def test_all_findings_at_once(project):
@@ -278,3 +321,99 @@ def test_an_absolute_path_is_no_name(project):
     (project.root / "outside.toml").write_text(ENTRY, encoding="utf-8")
     with pytest.raises(UserError, match="unknown model"):
         catalog.load(project, str(project.root / "outside"))
+
+
+def of_task(task, *lines, labels=("O", "B-PER")):
+    """A small entry of another task."""
+    given = [f"labels = {list(labels)}"] if labels else []
+    slo = ENTRY[ENTRY.index("[slo]") :]
+    return "\n".join(['description = "d"', f'task = "{task}"', "max_length = 64", *given, *lines, slo])
+
+
+CANDIDATES = ("sad", "glad")
+TASKS = {
+    "text-classification": ("red", "blue"),
+    "token-classification": ("O", "B-PER"),
+    "feature-extraction": (),
+    "zero-shot-classification": CANDIDATES,
+    "text-ranking": (),
+}
+KEYS = {
+    'problem_type = "multi_label_classification"': ["text-classification"],
+    "text_pairs = true": ["text-classification"],
+    "review_threshold = 0.5": ["text-classification"],
+    'aggregation_strategy = "first"': ["token-classification"],
+    'pooling = "cls"': ["feature-extraction"],
+    "normalize = false": ["feature-extraction"],
+    'hypothesis_template = "It is {}."': ["zero-shot-classification"],
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_small_entry_of_each_task(project, task):
+    write(project.root, of_task(task, labels=TASKS[task]))
+    entry = catalog.load(project, "colours")
+    assert (entry.task, entry.labels) == (task, TASKS[task])
+    assert entry.problem_type == "single_label_classification"
+    assert entry.hypothesis_template == "This example is {}."
+    assert (entry.aggregation_strategy, entry.pooling, entry.normalize) == ("simple", "mean", True)
+
+
+@pytest.mark.parametrize("line", KEYS)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_key_of_other_tasks(project, task, line):
+    key = line.partition(" =")[0]
+    text = of_task(task, line, labels=TASKS[task])
+    if task in KEYS[line]:
+        write(project.root, text)
+        assert key in catalog.load(project, "colours").model_fields_set
+    else:
+        assert refusal(project, text) == f"catalog/colours.toml: '{key}' is for {KEYS[line][0]}, not for {task}"
+
+
+@pytest.mark.parametrize("task", ["feature-extraction", "text-ranking"])
+def test_labels_where_there_are_none(project, task):
+    assert f"not for {task}" in refusal(project, of_task(task, labels=("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "fewest"),
+    [("token-classification", ("O",), 2), ("zero-shot-classification", (), 2), ("text-classification", ("a",), 2)],
+)
+def test_too_few_labels(project, task, labels, fewest):
+    message = refusal(project, of_task(task, labels=labels))
+    assert message.endswith(f"'labels' needs {fewest} or more names for {task}, not {len(labels)}")
+
+
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+def test_one_label_is_enough_for_a_number(project, problem_type):
+    line = f'problem_type = "{problem_type}"'
+    write(project.root, of_task("text-classification", line, labels=("stars",)))
+    assert catalog.load(project, "colours").labels == ("stars",)
+    message = refusal(project, of_task("text-classification", line, labels=()))
+    assert message.endswith(f"'labels' needs 1 or more names for text-classification and {problem_type}, not 0")
+
+
+def test_a_regression_has_no_threshold(project):
+    message = refusal(project, of_task("text-classification", 'problem_type = "regression"', "review_threshold = 0.5"))
+    assert "'review_threshold' is for probabilities" in message
+
+
+@pytest.mark.parametrize("template", ["This is it.", "{} and {}", "{label}", "{{}}", "{0}", "a {} {", "}{}"])
+def test_a_template_that_takes_no_label(project, template):
+    message = refusal(
+        project, of_task("zero-shot-classification", f'hypothesis_template = "{template}"', labels=CANDIDATES)
+    )
+    assert "key 'hypothesis_template': the template must hold {} once" in message
+    assert repr(template) in message
+
+
+@pytest.mark.parametrize("line", ["text_pairs = true", 'problem_type = "multi_label_classification"'])
+def test_training_is_for_single_labels_of_single_texts(project, line):
+    message = refusal(project, f"{line}\n{ENTRY}")
+    assert message.endswith("'training' is for single_label_classification of single texts")
+
+
+def test_training_is_for_text_classification(project):
+    message = refusal(project, changed('"text-classification"', '"token-classification"').replace("review_", "# "))
+    assert message.endswith("'training' is for text-classification, not for token-classification")

@@ -1,0 +1,164 @@
+"""What each task makes of the engine's rows: one class a task, and nothing of queues or threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from luxe_serving import answers, questions
+from luxe_serving.questions import Question, Row
+from luxe_serving.settings import Settings
+from luxe_serving.words import Words
+
+__all__ = ["Answer", "Task", "of"]
+
+Answer = dict[str, NDArray[Any]]
+"""The outputs of `luxe_serving.tensors.outputs` by name, for the texts of one request."""
+
+
+class Task:
+    """A task's way from a request's arrays to its answer; safe for threads, since it keeps nothing of a request.
+
+    Args:
+        settings: of the model.
+        tokenizer: of the model.
+    """
+
+    truncation = "longest_first"
+    """As the tokenizers library calls it."""
+    per_token = False
+    """The engine's output has a place for every token: [N, T, classes] instead of [N, classes]."""
+
+    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+        self._settings = settings
+        self._tokenizer = tokenizer
+
+    def read(self, arrays: Mapping[str, NDArray[Any]]) -> Question:
+        """Return the rows of a request.
+
+        Raises:
+            InvalidText: the request cannot be answered.
+        """
+        return questions.read(self._settings, arrays)
+
+    def answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        """Return the answer to a question.
+
+        Args:
+            question: what `read` made of the request.
+            outputs: the engine's raw output of each row: [classes], or [tokens of the row, classes].
+            encodings: of each row.
+        """
+        cut = np.array([bool(e.overflowing) for e in encodings]).reshape(-1, question.rows_per_text)
+        return {**self._answer(question, outputs, encodings), "truncated": cut.any(axis=1, keepdims=True)}
+
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        raise NotImplementedError
+
+
+class _TextClassification(Task):
+    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self._labels = _bytes([settings.labels])
+
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        s = self._settings
+        scores = answers.activate(s, np.stack(outputs))
+        return {
+            "scores": scores,
+            "labels": np.tile(self._labels, (len(scores), 1)),
+            "needs_review": answers.needs_review(s.problem_type, scores, s.review_threshold),
+        }
+
+
+class _TokenClassification(Task):
+    per_token = True
+
+    def __init__(self, settings: Settings, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self._words = Words(tokenizer)
+
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        rows = zip(question.rows, outputs, encodings, strict=True)
+        found = [self._entities(text, raw, encoding) for text, raw, encoding in rows]
+        most = max(len(of_text) for of_text in found)
+        shape = (len(found), most)
+        labels = [[e.label for e in of_text] + [""] * (most - len(of_text)) for of_text in found]
+        scores, starts = np.zeros(shape, dtype=np.float32), np.full(shape, -1, dtype=np.int32)
+        ends = starts.copy()
+        for i, of_text in enumerate(found):
+            scores[i, : len(of_text)] = [e.score for e in of_text]
+            starts[i, : len(of_text)] = [e.start for e in of_text]
+            ends[i, : len(of_text)] = [e.end for e in of_text]
+        return {"labels": _bytes(labels).reshape(shape), "scores": scores, "starts": starts, "ends": ends}
+
+    def _entities(self, text: Row, raw: NDArray[np.float32], encoding: Encoding) -> list[answers.Entity]:
+        assert isinstance(text, str)
+        return answers.entities(
+            answers.activate(self._settings, raw),
+            encoding.offsets,
+            encoding.special_tokens_mask,
+            self._words(encoding, text),
+            text,
+            self._settings.labels,
+            self._settings.aggregation_strategy,
+        )
+
+
+class _FeatureExtraction(Task):
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        return {"embeddings": answers.activate(self._settings, np.stack(outputs))}
+
+
+class _ZeroShotClassification(Task):
+    truncation = "only_first"  # a hypothesis without its label would be another question
+
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        s = self._settings
+        assert s.entailment_id is not None and s.contradiction_id is not None
+        logits = answers.activate(s, np.stack(outputs)).reshape(-1, question.rows_per_text, s.engine_width)
+        ids = {"entailment_id": s.entailment_id, "contradiction_id": s.contradiction_id}
+        of_texts = zip(logits, question.multi_label, strict=True)
+        return {"scores": np.stack([answers.zero_shot(rows, **ids, multi_label=multi) for rows, multi in of_texts])}
+
+
+class _TextRanking(Task):
+    def _answer(
+        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
+    ) -> Answer:
+        return {"scores": answers.activate(self._settings, np.stack(outputs))}
+
+
+_TASKS: dict[str, type[Task]] = {
+    "text-classification": _TextClassification,
+    "token-classification": _TokenClassification,
+    "feature-extraction": _FeatureExtraction,
+    "zero-shot-classification": _ZeroShotClassification,
+    "text-ranking": _TextRanking,
+}
+
+
+def of(settings: Settings, tokenizer: Tokenizer) -> Task:
+    """Return the task that a model's settings name."""
+    return _TASKS[settings.task](settings, tokenizer)
+
+
+def _bytes(table: Sequence[Sequence[str]]) -> NDArray[Any]:
+    """Return texts as Triton wants them. [N, K]"""
+    return np.array([[text.encode() for text in row] for row in table], dtype=object)
