@@ -1,30 +1,36 @@
-"""The model repository: versions that only grow, each there as a whole or not at all.
+"""Publishing: versions that only grow, each there as a whole or not at all.
 
-    NAME/          config.pbtxt  labels.txt  <version>/{luxe.json, tokenizer.json, manifest.json}
-    NAME-engine/   config.pbtxt  <version>/model.onnx
+    NAME/          config.pbtxt  labels.txt  <version>/{luxe.json, tokenizer.json, …, manifest.json}
+    NAME-engine/   config.pbtxt  <version>/{model.onnx, …}
 
 A version is written beside its place, in a folder that Triton ignores because its name is no number, and then
-renamed. The engine goes first: until the text model's version is there, nobody asks for it.
+renamed. The engine goes first: until the text model's version is there, nobody asks for it. Each version keeps its own
+copy of the files beside it, so that any version can become current again; `luxe.repository` brings those up to date,
+also when the publisher is killed before it comes to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from luxe import access
+from luxe import repository as store
 from luxe.errors import UserError
+from luxe.manifest import MANIFEST, SIGNATURE, File, Manifest, engine_name
+from luxe.repository import State, latest_manifest
 
-__all__ = ["Parts", "check_writable", "latest_manifest", "publish"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-MANIFEST = "manifest.json"
+__all__ = ["Parts", "add", "changing", "check_writable", "latest_manifest", "publish"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,20 +39,9 @@ class Parts:
 
     name: str
     shared: Mapping[str, bytes]
-    """Beside the versions: config and labels."""
+    """Beside the versions, and a copy in each: config and labels."""
     version: Mapping[str, bytes | Path]
     """Inside the version."""
-
-
-def latest_manifest(repository: Path, model: str) -> dict[str, Any] | None:
-    """Return the manifest of a model's newest version; None when it was never published."""
-    for version in reversed(_versions(repository / model)):
-        with contextlib.suppress(OSError, ValueError):
-            manifest: dict[str, Any] = json.loads(
-                (repository / model / str(version) / MANIFEST).read_text(encoding="utf-8")
-            )
-            return manifest
-    return None
 
 
 def check_writable(repository: Path) -> None:
@@ -63,94 +58,138 @@ def check_writable(repository: Path) -> None:
         raise UserError(f"the repository {repository} is not writable: {error.strerror}") from None
 
 
-def publish(repository: Path, engine: Parts, text: Parts, manifest: Mapping[str, Any]) -> int:
+def publish(
+    repository: Path,
+    engine: Parts,
+    text: Parts,
+    manifest: Mapping[str, Any],
+    *,
+    key: Ed25519PrivateKey | None = None,
+) -> int:
     """Publish the two entries of a model as one new version, and return its number.
+
+    Args:
+        repository: made when it is not there.
+        engine: the entry named ``NAME-engine``.
+        text: the entry named ``NAME``.
+        manifest: what the manifest shall say beside model, version, rollback_of and files, which are added here.
+        key: signs the manifest.
 
     Raises:
         UserError: the repository is not writable; it keeps what it had.
     """
     check_writable(repository)
-    try:
-        with _lock(repository), contextlib.ExitStack() as staged:
-            _sweep(repository)
-            version = max([0, *_versions(repository / text.name), *_versions(repository / engine.name)]) + 1
-            whole = {**manifest, "model": text.name, "version": version}
-            described = json.dumps(whole, indent=2, ensure_ascii=False).encode() + b"\n"
-            with_manifest = dataclasses.replace(text, version={**text.version, MANIFEST: described})
-            # Everything is written before anything is shown.
-            entries = [staged.enter_context(_staged(repository, p, version)) for p in (engine, with_manifest)]
-            for show in entries:
-                show()
-            return version
-    except OSError as error:
-        raise UserError(f"cannot publish to {repository}: {error.filename}: {error.strerror}") from None
+    with changing(repository):
+        return add(repository, engine, text, manifest, key=key)
 
 
 @contextlib.contextmanager
-def _staged(repository: Path, parts: Parts, version: int) -> Iterator[Callable[[], None]]:
-    """Write an entry's new version out of Triton's sight; yields what shows it."""
+def changing(repository: Path) -> Iterator[None]:
+    """Hold the repository alone; what the system refuses becomes a UserError."""
+    try:
+        with access.writing(repository):
+            yield
+    except OSError as error:
+        raise UserError(f"cannot change {repository}: {error.filename}: {error.strerror}") from None
+
+
+def add(
+    repository: Path,
+    engine: Parts,
+    text: Parts,
+    manifest: Mapping[str, Any],
+    *,
+    key: Ed25519PrivateKey | None = None,
+    rollback_of: int | None = None,
+) -> int:
+    """Do what `publish` does, for a caller that holds the repository."""
+    if engine.name != engine_name(text.name) or text.name.endswith(engine_name("")):
+        raise UserError(f"a model's engine is named NAME-engine: {text.name!r} and {engine.name!r} do not fit")
+    remembered = (repository / store.state_name(text.name)).exists()
+    old = store.state(repository, text.name)
+    there = (*store.versions(repository / text.name), *store.versions(repository / engine.name))
+    version = max(old.last, *there, 0) + 1
+    shown = False
+    store.save_state(repository, text.name, old.model_copy(update={"adding": version}))
+    try:
+        with contextlib.ExitStack() as staged:
+            # Everything is written before anything is shown.
+            entries = [staged.enter_context(_staged(repository, parts, version)) for parts in (engine, text)]
+            own = {"model": text.name, "version": version, "rollback_of": rollback_of}
+            whole = Manifest(**{**manifest, **own, "files": {p: f for e in entries for p, f in e.files.items()}})
+            described = whole.to_bytes()
+            _write(entries[1].folder / MANIFEST, described)
+            if key is not None:
+                _write(entries[1].folder / SIGNATURE, key.sign(described))
+            for entry in entries:
+                store.sync(entry.folder)
+                shown = True
+                entry.show()
+            store.settle(repository, whole)
+        store.save_state(repository, text.name, State(last=version))
+    except BaseException:
+        # Before anything was shown the number is as good as new; else it is used up.
+        if shown:
+            store.recover(repository, text.name)
+        else:
+            store.save_state(repository, text.name, old if remembered else None)
+        raise
+    return version
+
+
+@dataclasses.dataclass(frozen=True)
+class _Entry:
+    """An entry's new version, out of Triton's sight."""
+
+    folder: Path
+    files: dict[str, File]
+    show: Callable[[], None]
+
+
+@contextlib.contextmanager
+def _staged(repository: Path, parts: Parts, version: int) -> Iterator[_Entry]:
     entry = repository / parts.name
     # Triton reads every folder of a repository as a model, so a new entry appears in one rename, complete.
     new = not entry.exists()
-    scratch = Path(tempfile.mkdtemp(prefix=_prefix(repository), dir=_beside(repository) if new else entry))
+    parent = store.beside(repository) if new else entry
+    scratch = Path(tempfile.mkdtemp(prefix=store.prefix(repository), dir=parent))
+    folder = scratch / str(version)
 
     def show() -> None:
         if new:
             scratch.chmod(0o755)
             scratch.rename(entry)
-            return
-        (scratch / str(version)).rename(entry / str(version))
-        for name in parts.shared:
-            (scratch / name).replace(entry / name)
+        else:
+            folder.rename(entry / str(version))
+        store.sync(entry.parent if new else entry)
 
     try:
-        (scratch / str(version)).mkdir()
+        folder.mkdir()
+        files = {}
         for name, content in parts.version.items():
-            _write(scratch / str(version) / name, content)
+            files[f"{parts.name}/{version}/{name}"] = _write(folder / name, content)
         for name, content in parts.shared.items():
-            _write(scratch / name, content)
-        yield show
+            facts = _write(folder / name, content)
+            files[f"{parts.name}/{version}/{name}"] = facts.model_copy(update={"shared": True})
+            if new:
+                _write(scratch / name, content)
+        yield _Entry(folder, files, show)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _prefix(repository: Path) -> str:
-    return f".{repository.resolve().name}-luxe-"
-
-
-def _beside(repository: Path) -> Path:
-    """Return a folder on the repository's file system: its parent, or where it is a mount itself, it."""
-    real = repository.resolve()
-    return real.parent if real.parent.stat().st_dev == real.stat().st_dev else real
-
-
-def _sweep(repository: Path) -> None:
-    """Remove what killed publishers left; the caller holds the lock."""
-    for folder in (_beside(repository), *(p for p in repository.iterdir() if p.is_dir())):
-        for left in folder.glob(f"{_prefix(repository)}*"):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-def _write(path: Path, content: bytes | Path) -> None:
+def _write(path: Path, content: bytes | Path) -> File:
     with path.open("wb") as target:
         if isinstance(content, Path):
             with content.open("rb") as source:
-                shutil.copyfileobj(source, target)
+                digest = hashlib.sha256()
+                # Hashed as it passes: what the manifest says is what was written.
+                while block := source.read(2**20):
+                    digest.update(block)
+                    target.write(block)
         else:
+            digest = hashlib.sha256(content)
             target.write(content)
         target.flush()
         os.fsync(target.fileno())
-
-
-def _versions(entry: Path) -> list[int]:
-    if not entry.is_dir():
-        return []
-    return sorted(int(p.name) for p in entry.iterdir() if p.name.isdecimal() and p.name[0] != "0" and p.is_dir())
-
-
-@contextlib.contextmanager
-def _lock(repository: Path) -> Iterator[None]:
-    """One publisher at a time; the lock goes with the process that holds it."""
-    with (repository / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        return File(sha256=digest.hexdigest(), size=target.tell())

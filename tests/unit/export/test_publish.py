@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -5,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from luxe.errors import UserError
 from luxe_export import publish
@@ -12,6 +14,7 @@ from luxe_export.publish import Parts
 
 WAIT_S = 30.0
 ENGINE, TEXT = "colours-engine", "colours"
+NOTES = {".lock", ".colours.json"}
 
 
 def engine_parts(content=b"onnx 1", config=b"engine config"):
@@ -38,7 +41,10 @@ def files(folder):
 
 def assert_servable(repository):
     """Everything that Triton would load is complete: every folder is a model, every number a version."""
-    wanted = {ENGINE: {"model.onnx"}, TEXT: {"luxe.json", "tokenizer.json", "manifest.json"}}
+    wanted = {
+        ENGINE: {"model.onnx", "config.pbtxt"},
+        TEXT: {"luxe.json", "tokenizer.json", "manifest.json", "config.pbtxt", "labels.txt"},
+    }
     for folder in (p for p in repository.iterdir() if p.is_dir()):
         assert folder.name in wanted
         assert (folder / "config.pbtxt").read_bytes().endswith(b"config")
@@ -62,18 +68,28 @@ def repository(tmp_path):
 def test_a_new_model(repository):
     assert put(repository, precision="int8") == 1
     manifest = json.loads((repository / TEXT / "1" / "manifest.json").read_text())
-    assert manifest == {"precision": "int8", "model": TEXT, "version": 1}
+    listed = manifest.pop("files")
+    assert manifest == {"precision": "int8", "model": TEXT, "version": 1, "rollback_of": None}
     found = files(repository)
+    assert json.loads(found.pop(".colours.json"))["last"] == 1
+    for path, facts in listed.items():
+        content = found[path]
+        shared = path.endswith((".pbtxt", "labels.txt"))
+        assert facts == {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "shared": shared}
+    assert listed.keys() == {p for p in found if p.count("/") == 2} - {"colours/1/manifest.json"}
     del found["colours/1/manifest.json"]
     assert found == {
         "colours-engine": None,
         "colours-engine/config.pbtxt": b"engine config",
         "colours-engine/1": None,
+        "colours-engine/1/config.pbtxt": b"engine config",
         "colours-engine/1/model.onnx": b"onnx 1",
         "colours": None,
         "colours/config.pbtxt": b"text config",
         "colours/labels.txt": b"red\ngreen\n",
         "colours/1": None,
+        "colours/1/config.pbtxt": b"text config",
+        "colours/1/labels.txt": b"red\ngreen\n",
         "colours/1/luxe.json": b"settings 1",
         "colours/1/tokenizer.json": b"{}",
     }
@@ -84,7 +100,7 @@ def test_nothing_else_is_left(repository, tmp_path):
     put(repository)
     put(repository)
     assert [p.name for p in tmp_path.iterdir()] == [repository.name]
-    assert {p.name for p in repository.iterdir()} <= {ENGINE, TEXT, ".lock"}
+    assert {p.name for p in repository.iterdir()} == {ENGINE, TEXT, *NOTES}
     assert {p.name for p in (repository / TEXT).iterdir()} == {"1", "2", "config.pbtxt", "labels.txt"}
 
 
@@ -112,7 +128,8 @@ def test_the_next_version_keeps_the_last(repository):
     assert {k: v for k, v in after.items() if "/1/" in k} == {k: v for k, v in before.items() if "/1/" in k}
     assert after["colours-engine/2/model.onnx"] == b"onnx 2"
     assert after["colours/2/luxe.json"] == b"settings 2"
-    assert after["colours/config.pbtxt"] == b"new text config"
+    assert after["colours/config.pbtxt"] == after["colours/2/config.pbtxt"] == b"new text config"
+    assert after["colours/1/config.pbtxt"] == b"text config"
     assert json.loads(after["colours/2/manifest.json"])["version"] == 2
     assert_servable(repository)
 
@@ -148,6 +165,27 @@ def test_what_is_no_version_does_not_count(repository):
         (repository / TEXT / name).mkdir()
     (repository / TEXT / "40").write_text("a file")
     assert put(repository) == 2
+
+
+@pytest.mark.parametrize(("engine", "text"), [("colour-engine", TEXT), ("a-engine-engine", "a-engine")])
+def test_names_that_do_not_fit(repository, engine, text):
+    with pytest.raises(UserError, match="NAME-engine"):
+        publish.publish(repository, Parts(engine, {}, {}), Parts(text, {}, {}), {})
+    assert not list(repository.glob("[!.]*"))
+
+
+def test_what_the_exporter_says_does_not_overrule_what_is(repository):
+    put(repository, version=9, model="shapes", files={}, rollback_of=7, precision="int8")
+    manifest = publish.latest_manifest(repository, TEXT)
+    assert (manifest["version"], manifest["model"], manifest["rollback_of"]) == (1, TEXT, None)
+    assert len(manifest["files"]) == 6 and manifest["precision"] == "int8"
+
+
+def test_a_signature_lies_beside_the_manifest(repository):
+    key = Ed25519PrivateKey.generate()
+    publish.publish(repository, engine_parts(), text_parts(), {}, key=key)
+    folder = repository / TEXT / "1"
+    key.public_key().verify((folder / "manifest.json.sig").read_bytes(), (folder / "manifest.json").read_bytes())
 
 
 def test_two_models_are_numbered_apart(repository):
