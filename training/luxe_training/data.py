@@ -9,10 +9,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from luxe.errors import UserError
 
-__all__ = ["SPLITS", "Split", "load", "near_duplicates"]
+__all__ = ["SPLITS", "Split", "load", "near_duplicates", "read"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -36,29 +37,45 @@ def load(folder: Path, split: str, labels: Sequence[str]) -> Split:
     Raises:
         UserError: the file is missing or a line is not usable; names file and line.
     """
-    path = folder / f"{split}.jsonl"
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"no data: {path}: {error.strerror}") from None
     index = {label: i for i, label in enumerate(labels)}
     texts, ids = [], []
-    for number, line in enumerate(raw.splitlines(), start=1):
-        where = f"{path.parent.name}/{path.name} line {number}"
-        try:
-            row = json.loads(line)
-            text, label = row["text"], row["label"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{where}: not {{"text": …, "label": …}}: {error!r}') from None
+    raw, rows = read(folder, split, ("text", "label"))
+    for where, row in rows:
+        text, label = row["text"], row["label"]
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{where}: the text is empty")
         if not isinstance(label, str) or label not in index:
             raise UserError(f"{where}: label {label!r} is not one of the catalogue's {', '.join(labels)}")
         texts.append(text)
         ids.append(index[label])
-    if not texts:
-        raise UserError(f"no data: {path} is empty")
     return Split(tuple(texts), tuple(ids), hashlib.sha256(raw).hexdigest())
+
+
+def read(folder: Path, split: str, keys: Sequence[str]) -> tuple[bytes, list[tuple[str, dict[str, Any]]]]:
+    """Read one split's lines as they are: return the file's bytes, and each row with the name of its file and line.
+
+    Raises:
+        UserError: the file is missing or empty, or a line is not a JSON object with these keys; names file and line.
+    """
+    path = folder / f"{split}.jsonl"
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"no data: {path}: {error.strerror}") from None
+    rows = []
+    for number, line in enumerate(raw.splitlines(), start=1):
+        where = f"{path.parent.name}/{path.name} line {number}"
+        try:
+            row = json.loads(line)
+            for key in keys:
+                row[key]
+        except (ValueError, KeyError, TypeError) as error:
+            shape = ", ".join(f'"{key}": …' for key in keys)
+            raise UserError(f"{where}: not {{{shape}}}: {error!r}") from None
+        rows.append((where, row))
+    if not rows:
+        raise UserError(f"no data: {path} is empty")
+    return raw, rows
 
 
 def near_duplicates(

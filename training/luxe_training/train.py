@@ -23,9 +23,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from luxe.catalog import Entry
 from luxe.console import console, progress
 from luxe.errors import UserError
+from luxe.schema import Entry
 from luxe_training import base, calibration
 from luxe_training.data import SPLITS, Split, load
 

@@ -2,8 +2,8 @@ import hashlib
 
 import pytest
 
-from luxe.catalog import Base
 from luxe.errors import UserError
+from luxe.schema import Base
 from luxe_training import base
 
 CONTENT = b"weights" * 300_000  # more than one block
