@@ -5,13 +5,15 @@ Exit status: 0 done; 1 a gate or a target said no; 2 the input, the machine or t
 
 from __future__ import annotations
 
+import enum
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 try:
     import typer
+    import typer.core
 except ImportError:
     sys.exit("luxe: the command needs more than the client: pip install 'luxe[all]'")
 
@@ -36,6 +38,18 @@ _Root = Annotated[Path, typer.Option("--root", help="Folder of the project, with
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _Server = Annotated[str, typer.Option("--address", help="The server's gRPC address, host:port.")]
+
+_Sign = Annotated[Path | None, typer.Option(metavar="PRIVATE.pem", help="Sign the manifest with this key.")]
+_Key = Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Every version must be signed with this key.")]
+
+
+class Target(enum.Enum):
+    """As `luxe_export.triton_config.Target`."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    TENSORRT = "tensorrt"
+
 
 _HERE, _LOCAL = Path(), Address().grpc
 
@@ -64,16 +78,76 @@ def export(
     name: _Name,
     root: _Root = _HERE,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Folder of an adapter or a whole model.  [default: checkpoints/NAME]")
+        str | None,
+        typer.Option(
+            help="Folder of an adapter or a whole model, or ORGANISATION/MODEL@COMMIT of the hub.  "
+            "[default: checkpoints/NAME]"
+        ),
     ] = None,
+    target: Annotated[Target, typer.Option(help="What it is to run on.")] = Target.CPU,
+    candidate: Annotated[
+        list[str] | None, typer.Option(metavar="CANDIDATE", help="Only this step of the ladder; may be repeated.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why each candidate won or lost.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again, also when nothing has changed.")] = False,
+    sign: _Sign = None,
 ) -> None:
     """Export to ONNX, quantise, measure against PyTorch, and publish the fastest that passes."""
     from luxe_export.run import export
 
     project = Project.open(root)
-    entry = catalog.load(project, name)
-    export(project, entry, checkpoint or project.checkpoint(name), force=force)
+    export(
+        project,
+        catalog.load(project, name),
+        checkpoint or project.checkpoint(name),
+        target=target.value,
+        candidates=candidate or None,
+        explain=explain,
+        force=force,
+        sign=sign,
+    )
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A published model; all when none.")] = None,
+    root: _Root = _HERE,
+    key: _Key = None,
+    as_json: _Json = False,
+) -> None:
+    """Check every published file against its manifest; exit status 1 when something is wrong."""
+    from luxe.verify_command import show
+
+    show(Project.open(root), name, key=key, as_json=as_json)
+
+
+@app.command()
+def rollback(
+    name: _Name,
+    root: _Root = _HERE,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="An older version.  [default: the one before the current files]")
+    ] = None,
+    sign: _Sign = None,
+) -> None:
+    """Publish an older version's files as the next version."""
+    from luxe import signing
+    from luxe_export.rollback import rollback
+
+    key = None if sign is None else signing.private_key(sign)
+    version, target = rollback(Project.open(root).repository, name, to=to, key=key)
+    console.print(f"[green]published[/] {name} version {version}: the files of version {target}")
+
+
+@app.command()
+def prune(
+    name: _Name, keep: Annotated[int, typer.Option(min=1, help="Versions that stay.")], root: _Root = _HERE
+) -> None:
+    """Remove a model's oldest versions."""
+    from luxe_export.prune import prune
+
+    gone = prune(Project.open(root).repository, name, keep=keep)
+    console.print(f"removed {name} version {', '.join(map(str, gone))}" if gone else f"{name}: nothing to remove")
 
 
 @app.command()
@@ -83,12 +157,13 @@ def serve(
     http_port: int = HTTP_PORT,
     grpc_port: int = GRPC_PORT,
     metrics_port: int = METRICS_PORT,
+    key: _Key = None,
 ) -> None:
     """Serve every published model on the embedded Triton, until SIGINT or SIGTERM."""
     from luxe_serving.serve import serve
 
     project = Project.open(root)
-    serve(project.repository, Address(host, http_port, grpc_port, metrics_port), project.runs / "triton.log")
+    serve(project.repository, Address(host, http_port, grpc_port, metrics_port), project.runs / "triton.log", key=key)
 
 
 @app.command()
@@ -116,8 +191,26 @@ def models(root: _Root = _HERE, address: _Server = _LOCAL, as_json: _Json = Fals
     show(Project.open(root), address=address, as_json=as_json)
 
 
-@app.command()
-def bench(
+class _Bench(typer.core.TyperGroup):
+    """`luxe bench NAME` is `luxe bench load NAME`, so that a model is loaded without another word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        first = args[0] if args else "--help"
+        return super().parse_args(ctx, args if first in (*self.commands, "--help") else ["load", *args])
+
+
+bench = typer.Typer(
+    cls=_Bench,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    subcommand_metavar="NAME | COMMAND [ARGS]...",
+    help="Measure: a running server under load (bench NAME), or what luxe itself costs.",
+)
+app.add_typer(bench, name="bench")
+
+
+@bench.command("load")
+def bench_load(
     name: _Name,
     root: _Root = _HERE,
     address: _Server = _LOCAL,
@@ -140,6 +233,14 @@ def bench(
         duration_s=duration_s,
         as_json=as_json,
     )
+
+
+@bench.command("export")
+def bench_export(root: _Root = _HERE, as_json: _Json = False) -> None:
+    """Time an export of DistilBERT-base's size, random weights, and hold it against 4 minutes and 6 GB."""
+    from luxe_bench.export_cost import bench
+
+    bench(Project.open(root), as_json=as_json)
 
 
 @app.command()

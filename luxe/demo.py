@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from luxe.catalog import Entry
+from luxe import access
 from luxe.console import console, output, step
 from luxe.predict import answers_table
 from luxe.project import Project
+from luxe.schema import Entry
 from luxe_client import Client
 
 __all__ = ["demo"]
@@ -33,10 +34,13 @@ def demo(project: Project, entry: Entry) -> None:
     """
     from luxe_bench.run import bench
     from luxe_export.run import export
+    from luxe_serving.serve import check
     from luxe_serving.server import free_address, running
 
     step(f"export {entry.name}")
     export(project, entry, project.checkpoint(entry.name))
+    with access.reading(project.repository):
+        check(project.repository)
     address = free_address()
     step(f"serve on {address.grpc} (gRPC), {address.http} (HTTP)")
     with running(project.repository, address, project.runs / "triton.log"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 
 from luxe import catalog
-from luxe.catalog import Entry
 from luxe.console import output, table
 from luxe.errors import UserError
 from luxe.project import Project
+from luxe.repository import latest_manifest
+from luxe.schema import Entry
 from luxe_client import Client
 
 __all__ = ["Status", "show", "statuses"]
@@ -23,8 +25,9 @@ class Status:
     task: str
     base: str | None
     precision: str | None
-    test_macro_f1: float | None
-    """Of the published engine, else of the trained checkpoint."""
+    metric: float | None
+    """On the test set, of the published engine; else of the trained checkpoint."""
+    metric_name: str | None
     version: int | None
     served: bool
 
@@ -41,15 +44,15 @@ def show(project: Project, *, address: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps([dataclasses.asdict(s) for s in found], indent=2))
         return
-    rows = table("model", "task", "base", "precision", ">macro-F1", ">version", "served")
+    rows = table("model", "task", "base", "precision", "metric", ">version", "served")
     for s in found:
-        f1 = "-" if s.test_macro_f1 is None else f"{s.test_macro_f1:.3f}"
+        metric = "-" if s.metric is None else f"{s.metric:.3f} {s.metric_name}"
         rows.add_row(
             s.name,
             s.task,
             (s.base or "-").rpartition("/")[2],
             s.precision or "-",
-            f1,
+            metric,
             str(s.version or "-"),
             "yes" if s.served else "no",
         )
@@ -57,24 +60,24 @@ def show(project: Project, *, address: str, as_json: bool) -> None:
 
 
 def _status(project: Project, entry: Entry, client: Client) -> Status:
-    from luxe_export.publish import latest_manifest
     from luxe_training import checkpoint
 
     manifest = latest_manifest(project.repository, entry.name)
+    metric, metric_name = None, None
     if manifest:
-        winner = next(c for c in manifest["candidates"] if c["candidate"] == manifest["precision"])
-        macro_f1 = winner["measurement"]["macro_f1"]
+        winner = next(c["measurement"] for c in manifest["candidates"] if c["candidate"] == manifest["precision"])
+        metric, metric_name = winner["metric"], winner["metric_name"]
     else:
-        try:
-            macro_f1 = checkpoint.read(project.checkpoint(entry.name)).metrics["test"]["macro_f1"]
-        except (UserError, KeyError):
-            macro_f1 = None
+        with contextlib.suppress(UserError, KeyError):
+            metric = checkpoint.read(project.checkpoint(entry.name)).metrics["test"]["macro_f1"]
+            metric_name = "macro-F1"
     return Status(
         name=entry.name,
         task=entry.task,
         base=entry.base.hub_id if entry.base else None,
         precision=manifest["precision"] if manifest else None,
-        test_macro_f1=macro_f1,
+        metric=metric,
+        metric_name=metric_name,
         version=manifest["version"] if manifest else None,
         served=client.ready(entry.name),
     )

@@ -257,7 +257,12 @@ def _tagged(kind: Kind, data: list[str], raw: list[list[Any]], tokenizer: Any) -
             word_ids=cut.word_ids(),
         )
         found = [e for e in pipeline.aggregate(tokens, strategy) if e["entity_group"] != "O"]
-        entities = [{"start": int(e["start"]), "end": int(e["end"]), "label": e["entity_group"]} for e in found]
+        # Unigram tokenizers count the space before a word as its own; no annotator does.
+        blanks = [len(piece) - len(piece.lstrip()) for piece in (text[e["start"] : e["end"]] for e in found)]
+        entities = [
+            {"start": int(e["start"]) + blank, "end": int(e["end"]), "label": e["entity_group"]}
+            for e, blank in zip(found, blanks, strict=True)
+        ]
         lines.append({"text": text, "entities": entities})
     return lines
 

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
+import os
 import platform
 import tempfile
-from importlib.metadata import version
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from luxe.catalog import Entry
-from luxe.console import console, progress, step, table
-from luxe.errors import Rejected
+from luxe import signing
+from luxe.console import console, progress, step
+from luxe.errors import Rejected, UserError
 from luxe.project import Project
-from luxe_export import publish, triton_config
-from luxe_serving.text_model import Settings
-from luxe_training import base, data
+from luxe.schema import Entry
+from luxe_export import files, ladder, publish, show
+from luxe_export.triton_config import Target
+from luxe_serving.settings import Settings
+from luxe_training import base
 
-__all__ = ["Outcome", "Verdict", "export"]
+if TYPE_CHECKING:
+    from luxe_export.choice import Verdict
+    from luxe_export.details import Details
+    from luxe_export.reference import Reference
+    from luxe_export.source import Source
 
-_TOOLS = ("luxe", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft")
+__all__ = ["Outcome", "export"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-    """One candidate: what was measured, and why it was refused, if it was."""
-
-    candidate: str
-    measurement: dict[str, Any] | None
-    """Fields of `luxe_export.gate.Measurement`; None when it could not be built."""
-    ms_per_text: float | None
-    findings: list[str]
+_TOOLS = ("luxe", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft", "tokenizers")
+_CALIBRATION_ROWS = 256
+"""Texts that static ranges are found with; more moved them by less than a level (docs/quantization.md)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,180 +48,208 @@ class Outcome:
     reused: bool
 
 
-def export(project: Project, entry: Entry, checkpoint: Path, *, force: bool = False) -> Outcome:
+def export(
+    project: Project,
+    entry: Entry,
+    place: Path | str,
+    *,
+    target: Target = "cpu",
+    candidates: Sequence[str] | None = None,
+    explain: bool = False,
+    force: bool = False,
+    sign: Path | None = None,
+) -> Outcome:
     """Export, gate and publish a model; does nothing when the same inputs are published already.
 
+    Args:
+        place: a checkpoint's folder, or ``organisation/model@<commit>`` of the hub.
+        candidates: only these steps of the ladder; all that are tried by default when None.
+        explain: say of each candidate why it won or lost.
+        force: export again, also when nothing has changed.
+        sign: PEM file of the Ed25519 key that signs the manifest.
+
     Raises:
-        UserError: checkpoint, data or repository cannot be used.
+        UserError: checkpoint, data, key or repository cannot be used.
         Rejected: no candidate passes; the repository keeps what it had.
     """
+    began = time.monotonic()
+    key = None if sign is None else signing.private_key(sign)
     publish.check_writable(project.repository)
     folder = project.data(entry.name)
-    inputs = _inputs_sha256(entry, checkpoint, folder)
+    steps = ladder.recipes(target, candidates, calibrated=(folder / "train.jsonl").is_file())
+    if target == "tensorrt":
+        from luxe_export import tensorrt_plan
+
+        tensorrt_plan.check()
+    found = files.find(place)
+    inputs = _inputs_sha256(entry, found, folder, target, [recipe.name for recipe in steps])
+    if not force and (published := show.published_with(project.repository, entry.name, inputs)):
+        return Outcome(*published, reused=True)
     latest = publish.latest_manifest(project.repository, entry.name)
-    if latest and latest["inputs_sha256"] == inputs and not force:
-        console.print(f"{entry.name} version {latest['version']} ({latest['precision']}) is up to date")
-        return Outcome(latest["version"], latest["precision"], reused=True)
+    if latest and latest.get("target", target) != target:
+        raise UserError(
+            f"{entry.name} is published for {latest['target']}, and an entry's config belongs to all of its versions: "
+            f"export for {target} into a repository of its own (--root), or remove the entry and its engine first"
+        )
     # The heavy imports take seconds of their own.
     with console.status("loading PyTorch and transformers"):
+        from luxe_export import choice, parts
         from luxe_export import source as sources
 
-        source = sources.load(entry, checkpoint)
+        source = sources.load(entry, found)
     with tempfile.TemporaryDirectory(prefix="luxe-export-") as scratch:
-        verdicts, files = _candidates(entry, source, folder, Path(scratch))
-        _show(verdicts)
-        passed = [v for v in verdicts if not v.findings and v.ms_per_text is not None]
-        if not passed:
-            raise Rejected(f"no candidate of {entry.name} passes catalog/{entry.name}.toml; nothing was published")
-        winner = min(passed, key=lambda v: v.ms_per_text or 0.0)
-        manifest = {
-            "precision": winner.candidate,
+        tried = _try(entry, source, folder, Path(scratch), steps, target)
+        winner = choice.choose(tried.verdicts)
+        show.verdicts(tried.verdicts)
+        reasons = choice.explain(tried.verdicts)
+        for line in reasons if explain or winner is None else ():
+            console.print(f"  {line}", markup=False)
+        facts = {
+            "target": target,
+            "precision": winner and winner.candidate,
             "inputs_sha256": inputs,
-            "engine_sha256": base.sha256(files[winner.candidate]),
-            "candidates": [dataclasses.asdict(v) for v in verdicts],
-            "measured_on": _cpu(),
-            "tools": {tool: version(tool) for tool in _TOOLS},
+            "source": {
+                "place": found.folder.name if found.revision is None else str(place),
+                "revision": source.revision,
+                "base_revision": source.base_revision,
+                "sha256": source.sha256,
+            },
+            "candidates": [
+                {**v.to_json(), "sha256": base.sha256(tried.files[v.candidate]) if v.candidate in tried.files else None}
+                for v in tried.verdicts
+            ],
+            "explain": reasons,
+            "measured_on": _machine(),
+            "tools": _tools(),
         }
-        number = _publish(project, entry, source, files[winner.candidate], manifest)
-    console.print(f"[green]published[/] {entry.name} version {number} ({winner.candidate})")
+        if winner is None:
+            where = show.report(project, entry, None, facts, tried.reference, tried.details, tried.about, began)
+            raise Rejected(
+                f"no candidate of {entry.name} passes catalog/{entry.name}.toml; nothing was published; see {where}"
+            )
+        engine = tried.files[winner.candidate]
+        number = publish.publish(
+            project.repository,
+            *parts.parts(entry, source, engine, tried.reference, target, project.runs),
+            {**facts, **parts.onnx_facts(engine)},
+            key=key,
+        )
+        where = show.report(project, entry, number, facts, tried.reference, tried.details, tried.about, began)
+    console.print(f"[green]published[/] {entry.name} version {number} ({winner.candidate}); report: {where}")
     return Outcome(number, winner.candidate, reused=False)
 
 
-def _candidates(entry: Entry, source: Any, folder: Path, scratch: Path) -> tuple[list[Verdict], dict[str, Path]]:
-    from luxe_export import convert, gate
+@dataclasses.dataclass
+class _Tried:
+    """What came of the ladder."""
 
-    test = data.load(folder, "test", entry.labels)
-    reference = _reference(entry, source, test)
+    reference: Reference
+    verdicts: list[Verdict]
+    files: dict[str, Path]
+    details: dict[str, Details]
+    about: dict[str, str]
+
+
+def _try(
+    entry: Entry, source: Source, folder: Path, scratch: Path, steps: Sequence[ladder.Recipe], target: Target
+) -> _Tried:
+    from luxe_export import choice, evaluation, gate, graph, latency
+    from luxe_export.reference import reference
+
+    measured_texts = evaluation.load(entry, folder, source)
+    step(f"PyTorch answers {len(measured_texts.rows)} rows of the test set")
+    with progress() as bar:
+        task = bar.add_task("PyTorch", total=len(measured_texts.rows))
+        original = reference(entry, source, measured_texts, lambda: bar.advance(task))
     step("exporting to ONNX")
     with console.status("optimum"):
-        raw = convert.to_onnx(source, scratch, task=entry.task)
-    step(f"building and measuring {', '.join(convert.CANDIDATES)} on {len(test)} test texts")
-    files: dict[str, Path] = {}
+        raw = graph.to_onnx(source, scratch)
+    workshop = ladder.Workshop(raw, source.config, scratch, ladder.cpu_family(), _batches(entry, source, folder, raw))
+    tried = _Tried(original, [], {}, {}, {recipe.name: recipe.about for recipe in steps})
+    gpu = _gpu(target)
     measured: dict[str, gate.Measurement] = {}
     failed: dict[str, str] = {}
+    step(f"building and measuring {', '.join(recipe.name for recipe in steps)}")
     with progress() as bar:
-        task = bar.add_task("", total=len(convert.CANDIDATES) * gate.passes(reference) + gate.TIMING_ROUNDS + 1)
-        for name in convert.CANDIDATES:
-            bar.update(task, description=f"{name}: building")
+        task = bar.add_task("", total=len(steps) * gate.passes(original) + latency.STEPS)
+        for recipe in steps:
+            path = scratch / f"{recipe.name}.onnx"
+            bar.update(task, description=f"{recipe.name}: building")
             try:
-                path = convert.build(name, raw, scratch, source.model.config)
-                bar.update(task, description=f"{name}: measuring")
-                measured[name] = gate.measure(name, path, reference, lambda: bar.advance(task))
-                files[name] = path
+                ladder.build(recipe, workshop, path)
+                bar.update(task, description=f"{recipe.name}: measuring")
+                measured[recipe.name], tried.details[recipe.name] = gate.measure(
+                    recipe.name, path, original, lambda: bar.advance(task), quality=entry.quality, gpu=gpu
+                )
+                tried.files[recipe.name] = path
             except Exception as error:  # a candidate that its tools cannot build is refused, not the export
-                failed[name] = f"not built: {type(error).__name__}: {' '.join(str(error).split())}"
+                failed[recipe.name] = f"not built: {type(error).__name__}: {' '.join(str(error).split())}"
         bar.update(task, description="timing")
-        times = gate.time_per_text(
-            files,
-            reference,
-            threads=entry.serving.intra_op_threads,
-            micro_batch=entry.serving.max_micro_batch,
-            advance=lambda: bar.advance(task, 1 / max(1, len(files))),
-        )
-    verdicts = [
-        Verdict(
-            name,
-            dataclasses.asdict(measured[name]) if name in measured else None,
-            times.get(name),
-            gate.findings(measured[name], entry.quality) if name in measured else [failed[name]],
-        )
-        for name in convert.CANDIDATES
-    ]
-    return verdicts, files
+        times = {}
+        if target == "cpu" or gpu is not None:
+            times = latency.latency(
+                tried.files,
+                original,
+                threads=entry.serving.intra_op_threads,
+                micro_batch=entry.serving.max_micro_batch,
+                advance=lambda: bar.advance(task),
+                gpu=gpu,
+            )
+    for recipe in steps:
+        m = measured.get(recipe.name)
+        reasons = [failed[recipe.name]] if m is None else gate.findings(m, entry.quality)
+        tried.verdicts.append(choice.Verdict(recipe.name, m, times.get(recipe.name), tuple(reasons)))
+    return tried
 
 
-def _reference(entry: Entry, source: Any, test: data.Split) -> Any:
-    import torch
+def _gpu(target: Target) -> int | None:
+    """Return the number of the GPU that candidates are measured on; None means the CPU, whatever the target."""
+    if target == "cpu":
+        return None
+    import onnxruntime
 
-    from luxe_export.gate import Reference
-    from luxe_training.calibration import softmax
-
-    step(f"PyTorch answers {len(test)} test texts")
-    tokens = [dict(source.tokenizer(text, **_cut(entry))) for text in test.texts]
-    logits = []
-    with progress() as bar, torch.inference_mode():
-        for row in bar.track(tokens, description="PyTorch"):
-            logits.append(source.model(**{k: torch.tensor([v]) for k, v in row.items()}).logits[0].numpy())
-    return Reference(
-        tokens=tokens,
-        labels=np.array(test.labels),
-        probabilities=softmax(np.stack(logits)),
-        max_length=entry.max_length,
-        padding_id=source.tokenizer.pad_token_id,
-    )
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        return 0
+    step("no CUDA here: answers are compared on the CPU, and nothing is timed")
+    return None
 
 
-def _publish(project: Project, entry: Entry, source: Any, engine: Path, manifest: dict[str, Any]) -> int:
-    from luxe_export.convert import input_names
+def _batches(entry: Entry, source: Source, folder: Path, raw: Path) -> Any:
+    """Return what streams training texts as the engine's inputs; None without a training split."""
+    from luxe_export import evaluation, graph
+    from luxe_export.answering import row_inputs
 
-    inputs = input_names(engine)
-    settings = Settings(
-        engine=triton_config.engine_name(entry.name),
-        engine_inputs=tuple(inputs),
-        labels=entry.labels,
-        max_length=entry.max_length,
-        padding_id=source.tokenizer.pad_token_id,
-        review_threshold=entry.review_threshold,
-        max_batch_size=entry.serving.max_batch_size,
-        max_micro_batch=entry.serving.max_micro_batch,
-        max_padding_share=entry.serving.max_padding_share,
-        max_text_bytes=entry.serving.max_text_bytes,
-        engine_instances=entry.serving.engine_instances,
-    )
-    return publish.publish(
-        project.repository,
-        publish.Parts(
-            name=triton_config.engine_name(entry.name),
-            shared={"config.pbtxt": triton_config.to_text(triton_config.engine(entry, inputs)).encode()},
-            version={triton_config.ENGINE_FILE: engine},
-        ),
-        publish.Parts(
-            name=entry.name,
-            shared={
-                "config.pbtxt": triton_config.to_text(triton_config.text(entry)).encode(),
-                triton_config.LABELS_FILE: "".join(f"{label}\n" for label in entry.labels).encode(),
-            },
-            version={
-                "luxe.json": settings.to_json().encode(),
-                "tokenizer.json": source.tokenizer.backend_tokenizer.to_str().encode(),
-            },
-        ),
-        manifest,
-    )
+    if not (folder / "train.jsonl").is_file():
+        return None
+    names = graph.input_names(raw)
+
+    def stream() -> Iterator[Any]:
+        rows = evaluation.calibration_rows(entry, folder, _CALIBRATION_ROWS)
+        while some := list(itertools.islice(rows, 32)):
+            for tokens in evaluation.tokenize(entry, source.tokenizer, some):
+                yield row_inputs([tokens], names, source.tokenizer.pad_token_id)
+
+    return stream
 
 
-def _cut(entry: Entry) -> dict[str, Any]:
-    return {"truncation": True, "max_length": entry.max_length}
-
-
-def _inputs_sha256(entry: Entry, checkpoint: Path, folder: Path) -> str:
+def _inputs_sha256(entry: Entry, found: files.Files, folder: Path, target: Target, candidates: list[str]) -> str:
     """Return one hash over all that the result depends on."""
     facts = entry.model_dump(mode="json", exclude={"description", "training", "slo"})
     settings = [field.name for field in dataclasses.fields(Settings)]  # what the server will want to read
-    tools = [version(tool) for tool in _TOOLS]
-    digest = hashlib.sha256(json.dumps([facts, settings, tools], sort_keys=True).encode())
-    for path in sorted([*checkpoint.glob("*"), *folder.glob("test.jsonl")]):
-        if path.is_file():
-            digest.update(f"{path.name} {base.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    data = {path.name: base.sha256(path) for path in sorted(folder.glob("t*.jsonl"))}
+    parts = [facts, settings, _tools(), found.sha256, data, target, candidates, ladder.cpu_family()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _cpu() -> str:
+def _tools() -> dict[str, str]:
+    found = {}
+    for tool in _TOOLS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[tool] = version(tool)
+    return found
+
+
+def _machine() -> str:
     names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
-    return f"{names[0].partition(':')[2].strip()} ({platform.machine()})" if names else platform.machine()
-
-
-def _show(verdicts: list[Verdict]) -> None:
-    rows = table("candidate", ">macro-F1", ">agreement", ">Δp", ">Δp in batch", ">ms/text", ">MB", "verdict")
-    for v in verdicts:
-        m = v.measurement
-        numbers = ["-"] * 6
-        if m and v.ms_per_text:
-            changes = (m["label_agreement"], m["max_probability_change"], m["max_batch_probability_change"])
-            numbers = [f"{m['macro_f1']:.4f}", *(f"{x:.4f}" for x in changes)]
-            numbers += [f"{v.ms_per_text:.2f}", f"{m['file_bytes'] / 1e6:.1f}"]
-        rows.add_row(v.candidate, *numbers, "[red]fails[/]" if v.findings else "[green]passes[/]")
-    console.print(rows)
-    for v in verdicts:
-        for finding in v.findings:
-            console.print(f"  {v.candidate}: {finding}")
+    name = names[0].partition(":")[2].strip() if names else platform.machine()
+    return f"{len(os.sched_getaffinity(0))} cores of {name} ({platform.machine()}, {ladder.cpu_family()})"

@@ -156,7 +156,7 @@ def test_tokens_straight_to_the_engine(protocol, client, project, entry):
 
 
 INT32 = tokens(dtype=np.int32, triton="INT32")
-RAGGED = tokens(attention_mask=("INT64", np.ones((1, 5), np.int64)))
+RAGGED = tokens(token_type_ids=("INT64", np.zeros((1, 5), np.int64)))
 UNKNOWN_TOKEN = tokens(input_ids=("INT64", np.full((1, 3), 10**9)))
 NO_TYPES = {name: tensor for name, tensor in tokens().items() if name != "token_type_ids"}
 EXTRA = tokens(more=("INT64", np.ones((1, 3), np.int64)))
@@ -180,9 +180,9 @@ REFUSED = {
     "engine: unknown output": ((ENGINE, tokens()), {"outputs": ["nope"]}, BAD, "unexpected inference output 'nope'"),
     "engine: batch too large": ((ENGINE, tokens(n=33)), {}, BAD, "batch-size must be <= 32"),
     # The backend cannot tell what is the caller's fault here; neither does NVIDIA's own.
-    "engine: ragged": ((ENGINE, RAGGED), {}, FAILED, "shall have same shape"),
-    "engine: unknown token": ((ENGINE, UNKNOWN_TOKEN), {}, FAILED, "input index out of range"),
-    "engine: longer than its positions": ((ENGINE, tokens(length=600)), {}, FAILED, "input index out of range"),
+    "engine: ragged": ((ENGINE, RAGGED), {}, FAILED, "ONNXRuntimeError.* node"),
+    "engine: unknown token": ((ENGINE, UNKNOWN_TOKEN), {}, FAILED, "ONNXRuntimeError.* node"),
+    "engine: longer than its positions": ((ENGINE, tokens(length=600)), {}, FAILED, "ONNXRuntimeError.* node"),
     "engine: no tokens": ((ENGINE, tokens(length=0)), {}, FAILED, "ONNXRuntimeError"),
     "engine: unknown version": ((ENGINE, tokens()), {"version": "999"}, MISSING, "version 999 is not found"),
     "text: wrong dtype": ((MODEL, UNCERTAIN), {}, BAD, "is 'INT64', but model .* expects 'BYTES'"),

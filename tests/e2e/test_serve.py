@@ -1,6 +1,7 @@
 """`luxe serve` from start to end, however it ends: nothing of it stays."""
 
 import dataclasses
+import json
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from e2e_support import MODEL, luxe, running, wait_until
 
 from luxe_client import Client, LuxeError, Unavailable
 from luxe_serving.server import free_address
+from luxe_training.base import sha256
 
 TEXT = "where can i get those boots, i need them for saturday"
 END_S = 40.0
@@ -170,6 +172,27 @@ def test_a_corrupt_engine_is_refused_with_a_reason_in_bounded_time(serve, copy):
     (engine,) = copy.repository.glob(f"{MODEL}-engine/*/model.onnx")
     with engine.open("r+b") as file:
         file.truncate(100_000)
+    refused = serve(copy.root)
+    assert refused.end(timeout_s=60) == 2
+    (line,) = refused.err.splitlines()
+    assert str(engine.relative_to(copy.repository)) in line
+    assert "100000 bytes; the manifest says" in line
+    assert refused.left() == []
+
+
+def test_an_engine_that_does_not_load_is_refused_with_a_reason_in_bounded_time(serve, copy):
+    """Published like that: its manifest is right, and Triton meets it first."""
+    import onnx
+
+    (engine,) = copy.repository.glob(f"{MODEL}-engine/*/model.onnx")
+    model = onnx.load(engine)
+    model.graph.node[-1].op_type = "NobodyHasThis"
+    onnx.save(model, engine)
+    (path,) = copy.repository.glob(f"{MODEL}/*/manifest.json")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    facts = manifest["files"][str(engine.relative_to(copy.repository))]
+    facts["sha256"], facts["size"] = sha256(engine), engine.stat().st_size
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     start = time.monotonic()
     refused = serve(copy.root)
     assert refused.end(timeout_s=60) == 2

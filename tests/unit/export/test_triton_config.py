@@ -102,6 +102,92 @@ def test_the_text_model(text):
     assert [(g.kind, g.count) for g in text.instance_group] == [(pb.ModelInstanceGroup.KIND_CPU, 1)]
 
 
+def of(odd, task, **changes):
+    """The entry as one of another task."""
+    return odd.model_copy(update={"task": task, "labels": (), **changes})
+
+
+TAGS = {"labels": ("O", "B-PER", "I-PER")}
+TEXT, PAIR, TRUNCATED = (
+    ("text", pb.TYPE_STRING, [1]),
+    ("text_pair", pb.TYPE_STRING, [1]),
+    ("truncated", pb.TYPE_BOOL, [1]),
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "width", "engine_output", "inputs", "outputs"),
+    [
+        (
+            "token-classification",
+            TAGS,
+            None,
+            ("logits", [-1, 3]),
+            [TEXT],
+            [
+                ("labels", pb.TYPE_STRING, [-1]),
+                ("scores", pb.TYPE_FP32, [-1]),
+                ("starts", pb.TYPE_INT32, [-1]),
+                ("ends", pb.TYPE_INT32, [-1]),
+                TRUNCATED,
+            ],
+        ),
+        (
+            "feature-extraction",
+            {},
+            384,
+            ("embeddings", [384]),
+            [TEXT],
+            [("embeddings", pb.TYPE_FP32, [384]), TRUNCATED],
+        ),
+        (
+            "zero-shot-classification",
+            {"labels": ("sad", "glad")},
+            3,
+            ("logits", [3]),
+            [TEXT, ("candidate_labels", pb.TYPE_STRING, [-1]), ("multi_label", pb.TYPE_BOOL, [1])],
+            [("scores", pb.TYPE_FP32, [-1]), TRUNCATED],
+        ),
+        ("text-ranking", {}, None, ("logits", [1]), [TEXT, PAIR], [("scores", pb.TYPE_FP32, [1]), TRUNCATED]),
+        (
+            "text-classification",
+            {"text_pairs": True, "labels": ("yes", "no")},
+            None,
+            ("logits", [2]),
+            [TEXT, PAIR],
+            [
+                ("scores", pb.TYPE_FP32, [2]),
+                ("labels", pb.TYPE_STRING, [2]),
+                ("needs_review", pb.TYPE_BOOL, [1]),
+                TRUNCATED,
+            ],
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_tensors_of_each_task(odd, task, changes, width, engine_output, inputs, outputs):
+    entry = of(odd, task, **changes)
+    engine, text = read(triton_config.engine(entry, INPUTS, width=width)), read(triton_config.text(entry, width=width))
+    name, dims = engine_output
+    assert tensors(engine.output) == [(name, pb.TYPE_FP32, dims)]
+    assert name == triton_config.output_name(entry)
+    assert tensors(text.input) == inputs
+    assert tensors(text.output) == outputs
+    named = [o.name for o in text.output if o.label_filename]
+    assert named == (["scores"] if task == "text-classification" else [])
+    assert [i.name for i in text.input if i.optional] == (["multi_label"] if "zero-shot" in task else [])
+    # Requests with other numbers of candidate labels are batched together all the same.
+    ragged = [i.name for i in text.input if i.allow_ragged_batch]
+    assert ragged == (["candidate_labels"] if "zero-shot" in task else [])
+
+
+@pytest.mark.parametrize("task", ["feature-extraction", "zero-shot-classification"])
+def test_an_engine_whose_width_the_catalogue_does_not_know(odd, task):
+    for config in (lambda e: triton_config.engine(e, INPUTS), triton_config.text):
+        with pytest.raises(ValueError, match=f"how wide the engine of a {task} model is"):
+            config(of(odd, task))
+
+
 def test_the_text_model_is_not_decoupled(text):
     """A decoupled model cannot be batched dynamically by unary callers, nor cached."""
     assert not text.model_transaction_policy.decoupled
