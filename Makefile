@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-tools check clean
+.PHONY: setup demo test test-tools check gpu-check clean
 
 setup: .venv/.installed
 
@@ -20,13 +20,22 @@ test: setup test-tools
 	$(BIN)/python -m pytest
 
 # Programs that only the tests use: HAProxy in front of real servers, curl as a stranger's client.
+# And ONNX Runtime as NVIDIA's Triton 24.10 image has it: what is published must load there too.
 TEST_TOOLS := haproxy curl
-test-tools:
+TARGET_RUNTIME := onnxruntime==1.19.2
+test-tools: setup .tools/$(subst ==,-,$(TARGET_RUNTIME))
 	@missing=; for tool in $(TEST_TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	test -z "$$missing" && exit 0; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$missing; \
 	else echo "luxe: the tests need$$missing; on Debian: apt-get install -y$$missing" >&2; exit 2; fi
+
+.tools/$(subst ==,-,$(TARGET_RUNTIME)):
+	$(BIN)/pip install --disable-pip-version-check --no-compile --no-deps --target $@ $(TARGET_RUNTIME)
+
+# On a machine with a GPU: parity with PyTorch and a latency table (docs/gpu.md).
+gpu-check: setup
+	$(BIN)/python -m luxe_export.gpu_check $(MODEL)
 
 check: setup
 	$(BIN)/ruff check
@@ -34,4 +43,4 @@ check: setup
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv model_repository runs benchmarks/results
+	rm -rf .venv .tools model_repository reports runs benchmarks/results

@@ -14,7 +14,10 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         file = config["default_model_filename"] or "model.onnx"
         folder = Path(args["model_repository"]) / args["model_version"]
-        self._engine = OnnxEngine(folder / file, parameters)
+        gpu = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
+        accelerators = config.get("optimization", {}).get("execution_accelerators", {})
+        names = [a["name"] for a in accelerators.get("gpu_execution_accelerator", [])] if gpu is not None else []
+        self._engine = OnnxEngine(folder / file, parameters, gpu=gpu, accelerators=names)
 
     def execute(self, requests):  # noqa: ANN001, ANN201
         return [self._answer(request) for request in requests]
