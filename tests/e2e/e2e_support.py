@@ -161,14 +161,14 @@ class Serving:
         """Its segments of shared memory."""
         return [path for prefix in self._prefixes for path in Path("/dev/shm").glob(f"{prefix}*")]
 
-    def until_ready(self):
+    def until_ready(self, *, timeout_s=60.0):
         """Wait for the addresses, which are printed when every model has answered."""
 
         def ready_or_ended():
             self.family()
             return "metrics" in self.out or self.process.poll() is not None
 
-        assert wait_until(ready_or_ended, timeout_s=60.0), self.err
+        assert wait_until(ready_or_ended, timeout_s=timeout_s), self.err
         assert self.process.poll() is None, self.err
         assert len(self.family()) >= 3, "tritonserver and a stub a model"
         assert self.segments(), "else their absence at the end would show nothing"
