@@ -11,10 +11,10 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from luxe.catalog import Entry
 from luxe.console import console, output, progress, table
 from luxe.errors import Rejected, UserError
 from luxe.project import Project
+from luxe.schema import Entry
 from luxe_bench import report, samples
 from luxe_bench.verdict import Verdict, judge
 from luxe_client import Client

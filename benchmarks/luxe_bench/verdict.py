@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luxe.catalog import Slo
+from luxe.schema import Slo
 from luxe_bench.samples import Sample
 
 __all__ = ["Check", "Verdict", "judge"]
