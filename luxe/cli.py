@@ -91,6 +91,7 @@ def export(
     explain: Annotated[bool, typer.Option("--explain", help="Say why each candidate won or lost.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Export again, also when nothing has changed.")] = False,
     sign: _Sign = None,
+    as_json: _Json = False,
 ) -> None:
     """Export to ONNX, quantise, measure against PyTorch, and publish the fastest that passes."""
     from luxe_export.run import export
@@ -105,6 +106,7 @@ def export(
         explain=explain,
         force=force,
         sign=sign,
+        as_json=as_json,
     )
 
 

@@ -58,6 +58,7 @@ def export(
     explain: bool = False,
     force: bool = False,
     sign: Path | None = None,
+    as_json: bool = False,
 ) -> Outcome:
     """Export, gate and publish a model; does nothing when the same inputs are published already.
 
@@ -67,6 +68,7 @@ def export(
         explain: say of each candidate why it won or lost.
         force: export again, also when nothing has changed.
         sign: PEM file of the Ed25519 key that signs the manifest.
+        as_json: print on standard output what was measured, the manifest's fields, beside the table.
 
     Raises:
         UserError: checkpoint, data, key or repository cannot be used.
@@ -84,6 +86,8 @@ def export(
     found = files.find(place)
     inputs = _inputs_sha256(entry, found, folder, target, [recipe.name for recipe in steps])
     if not force and (published := show.published_with(project.repository, entry.name, inputs)):
+        if as_json:
+            show.as_json(publish.latest_manifest(project.repository, entry.name) or {}, reused=True)
         return Outcome(*published, reused=True)
     latest = publish.latest_manifest(project.repository, entry.name)
     if latest and latest.get("target", target) != target:
@@ -124,6 +128,8 @@ def export(
         }
         if winner is None:
             where = show.report(project, entry, None, facts, tried.reference, tried.details, tried.about, began)
+            if as_json:
+                show.as_json({**facts, "model": entry.name, "version": None}, report=where)
             raise Rejected(
                 f"no candidate of {entry.name} passes catalog/{entry.name}.toml; nothing was published; see {where}"
             )
@@ -135,6 +141,8 @@ def export(
             key=key,
         )
         where = show.report(project, entry, number, facts, tried.reference, tried.details, tried.about, began)
+    if as_json:
+        show.as_json({**facts, "model": entry.name, "version": number}, report=where)
     console.print(f"[green]published[/] {entry.name} version {number} ({winner.candidate}); report: {where}")
     return Outcome(number, winner.candidate, reused=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from luxe_export.details import Details
     from luxe_export.reference import Reference
 
-__all__ = ["published_with", "report", "verdicts"]
+__all__ = ["as_json", "published_with", "report", "verdicts"]
 
 
 def published_with(store: Path, model: str, inputs: str) -> tuple[int, str] | None:
@@ -42,6 +43,11 @@ def published_with(store: Path, model: str, inputs: str) -> tuple[int, str] | No
     else:
         return None
     return current["version"], current["precision"]
+
+
+def as_json(facts: Mapping[str, Any], *, reused: bool = False, report: str | None = None) -> None:
+    """Print what an export came to; ``report`` is the page's path within the project."""
+    print(json.dumps({**facts, "reused": reused, "report": report}, indent=2, ensure_ascii=False))
 
 
 def verdicts(found: Sequence[Verdict]) -> None:

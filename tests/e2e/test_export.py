@@ -18,7 +18,14 @@ def test_a_second_export_publishes_nothing(copy):
     assert done.status == 0, done.err
     assert f"{MODEL} version {manifest(copy)['version']}" in done.err
     assert "up to date" in done.err
+    assert done.out == ""
     assert tree(copy.repository) == before
+
+
+def test_json_of_what_is_published_already(copy):
+    done = luxe("export", MODEL, "--root", copy.root, "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out) == {**manifest(copy), "reused": True, "report": None}
 
 
 def test_a_gate_that_nobody_passes_keeps_the_repository_as_it_was(copy):
@@ -29,7 +36,7 @@ def test_a_gate_that_nobody_passes_keeps_the_repository_as_it_was(copy):
     test = copy.data(MODEL) / "test.jsonl"
     test.write_text("".join(test.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
     before = tree(copy.repository)
-    done = luxe("export", MODEL, "--root", copy.root, "--force", timeout_s=300)
+    done = luxe("export", MODEL, "--root", copy.root, "--force", "--json", timeout_s=300)
     assert done.status == 1, done
     assert "Traceback" not in done.err
     assert re.match(rf"luxe: no candidate of {MODEL} passes .*nothing was published", done.err.splitlines()[-1])
@@ -43,6 +50,10 @@ def test_a_gate_that_nobody_passes_keeps_the_repository_as_it_was(copy):
         *("catalog", "data", "checkpoints", "benchmarks", "model_repository", "reports")
     }
     assert (copy.root / "reports" / MODEL / "refused" / "index.html").is_file()
+    said = json.loads(done.out)
+    assert (said["version"], said["precision"]) == (None, None)
+    assert (copy.root / said["report"]).is_file()
+    assert all(candidate["findings"] for candidate in said["candidates"])
 
 
 def test_a_missing_checkpoint(copy, tmp_path):
