@@ -11,8 +11,8 @@ from luxe_export.latency import Latency
 
 __all__ = ["EQUALLY_FAST", "Verdict", "choose", "explain"]
 
-EQUALLY_FAST = 1.05
-"""Candidates this many times as slow as the fastest are as fast as it: medians of runs differ by that much."""
+EQUALLY_FAST = 1.10
+"""Candidates this many times as slow as the fastest are as fast as it: two exports differ by nearly as much."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Verdict:
 def choose(verdicts: Sequence[Verdict]) -> Verdict | None:
     """Return the fastest candidate that passes, at the working point; None when none does.
 
-    Of those within 5 % of the fastest the first in the ladder's order wins, so that the noise of a timing does not
+    Of those within 10 % of the fastest the first in the ladder's order wins, so that the noise of a timing does not
     decide what is published: the same inputs give the same bytes. What was not timed loses against what was; where
     nothing could be timed (an export for a GPU on a machine without) the first wins.
 

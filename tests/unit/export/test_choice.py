@@ -75,13 +75,13 @@ def test_where_nothing_was_timed_the_first_wins():
     ]
 
 
-@pytest.mark.parametrize(("a", "b"), [(4.0, 4.15), (4.15, 4.0), (4.2, 4.0)])
+@pytest.mark.parametrize(("a", "b"), [(4.0, 4.15), (4.15, 4.0), (4.4, 4.0)])
 def test_noise_does_not_decide(a, b):
     assert winner(verdict("fp32", 10.0), verdict("a", a), verdict("b", b)) == "a"
 
 
 def test_more_than_noise_decides():
-    assert winner(verdict("fp32", 10.0), verdict("a", 4.21), verdict("b", 4.0)) == "b"
+    assert winner(verdict("fp32", 10.0), verdict("a", 4.41), verdict("b", 4.0)) == "b"
 
 
 def test_what_fails_does_not_set_the_pace():
