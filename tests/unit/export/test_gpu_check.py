@@ -1,116 +1,80 @@
-"""No GPU here: CPU sessions stand in for the engines; that there is no GPU is said."""
+"""No GPU here: exports for one are real ones, measured on the CPU; that there is no GPU is said."""
 
 import json
 import os
 import shutil
-import types
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from small_models import KINDS, bring
 
-from luxe.errors import UserError
-from luxe_export import evaluation, gpu_check
-from luxe_export.gpu_check import Line, Parity
-from luxe_export.reference import Meaning, Reference
-from luxe_serving import answers
-from luxe_serving.onnx_engine import session
+from luxe import catalog
+from luxe.errors import Rejected, UserError
+from luxe.project import Project
+from luxe_export import gpu_check
 
-MEANING = Meaning("text-classification", "single_label_classification", "sigmoid")
-TABLE = np.random.default_rng(20).normal(size=(60, 3)).astype(np.float32) * 3
+MEASURED = {"metric": 0.91, "agreement": 1.0, "change": 0.0004, "batch_change": None}
+SHAPES = {"shapes": [{"batch": 1, "tokens": 6, "ms": 1.25}, {"batch": 8, "tokens": 15, "ms": 2.5}]}
 
 
-def save(path, table):
-    """Logits are the sum of a row's tokens."""
-    axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
-    made = helper.make_graph(
-        [
-            helper.make_node("Gather", ["table", "input_ids"], ["x"]),
-            helper.make_node("ReduceSum", ["x", "axis"], ["logits"], keepdims=0),
-        ],
-        "sum",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["n", "t"])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
-        [numpy_helper.from_array(table, "table"), axis],
-    )
-    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
-    return session(path)
-
-
-@pytest.fixture
-def reference(entry, tmp_path):
-    small = entry.model_copy(update={"labels": ("red", "green", "blue")})
-    rng = np.random.default_rng(3)
-    rows = [rng.integers(1, 60, rng.integers(2, 9)).tolist() for _ in range(40)]
-    logits = np.stack([TABLE[row].sum(axis=0) for row in rows])
-    labels = [small.labels[i] for i in logits.argmax(axis=1)]
-    lines = (json.dumps({"text": f"text {i}", "label": label}) for i, label in enumerate(labels))
-    (tmp_path / "test.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    return Reference(
-        evaluation.load(small, tmp_path, types.SimpleNamespace()),
-        [{"input_ids": row} for row in rows],
-        list(answers.activate(MEANING, logits)),
-        MEANING,
-        16,
-        0,
-    )
-
-
-def without_padding(table):
-    return np.vstack([np.zeros((1, 3), np.float32), table[1:]])
-
-
-def test_an_engine_that_agrees(reference, entry, tmp_path):
-    found = gpu_check.parity("cuda", save(tmp_path / "same.onnx", without_padding(TABLE)), reference)
-    assert found.agreement == 1
-    assert found.change < 1e-5
-    assert not found.findings(entry.quality)
-
-
-def test_an_engine_that_does_not(reference, entry, tmp_path):
-    swapped = without_padding(TABLE)[:, ::-1].copy()
-    found = gpu_check.parity("cuda", save(tmp_path / "swapped.onnx", swapped), reference)
-    assert [f.split()[1] for f in found.findings(entry.quality)] == ["agreement", "largest"]
-
-
-def test_an_engine_that_answers_no_number(reference, entry, tmp_path):
-    broken = without_padding(TABLE)
-    broken[7] = np.nan
-    found = gpu_check.parity("cuda", save(tmp_path / "nan.onnx", broken), reference)
-    assert np.isnan(found.change)
-    assert len(found.findings(entry.quality)) == 2
-
-
-def test_times_of_every_shape(reference, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_check, "_BUDGET_S", 0.0)
-    engines = {name: save(tmp_path / f"{name}.onnx", TABLE) for name in ("cpu", "cuda")}
-    timed = gpu_check.lines(engines, reference)
-    shapes = {(line.batch, line.tokens) for line in timed}
-    assert sorted({batch for batch, _ in shapes}) == [1, 8, 32]
-    assert len(shapes) == 6
-    assert len(timed) == 12
-    assert all(line.ms > 0 for line in timed)
+def report(*candidates, winner):
+    made = [
+        {"candidate": name, "measurement": MEASURED, "latency": latency, "findings": findings}
+        for name, latency, findings in candidates
+    ]
+    return {"candidates": made, "winner": winner, "metric_name": "macro-F1", "cpu": "two cores"}
 
 
 def test_the_table():
-    timed = [Line("cpu", 1, 8, 2.0), Line("cuda", 1, 8, 0.5), Line("cpu", 8, 8, 9.0), Line("cuda", 8, 8, 0.75)]
-    text = gpu_check.markdown("`m` on a GPU", [Parity("cpu", 1.0, 0.001), Parity("cuda", 0.99, 0.01)], timed)
-    assert text.splitlines() == [
-        "`m` on a GPU",
+    cpu = report(("fp32", SHAPES, []), ("int8-dynamic", SHAPES, ["agreement 0.9 is under 0.98", "no"]), winner="fp32")
+    cuda = report(("fp16", None, []), winner=None)
+    cuda["candidates"].append({"candidate": "fp32", "measurement": None, "latency": None, "findings": ["not built"]})
+    assert gpu_check.markdown("m", "Some GPU, 560", {"cpu": cpu, "cuda": cuda}).splitlines() == [
+        "`m` on Some GPU, 560; targets `cpu` on two cores.",
         "",
-        "| engine | agreement | largest change |",
-        "|---|---|---|",
-        "| cpu | 1.0000 | 0.00100 |",
-        "| cuda | 0.9900 | 0.01000 |",
-        "",
-        "Milliseconds a batch, median:",
-        "",
-        "| batch | tokens | cpu | cuda |",
-        "|---|---|---|---|",
-        "| 1 | 8 | 2.00 | 0.50 |",
-        "| 8 | 8 | 9.00 | 0.75 |",
+        "| target | candidate | macro-F1 | agreement | change | change in a batch | 1 × 6 tokens, ms "
+        "| 8 × 15 tokens, ms |  |",
+        "|---|---|---|---|---|---|---|---|---|",
+        "| cpu | fp32 | 0.9100 | 1.0000 | 0.0004 | - | 1.25 | 2.50 | published |",
+        "| cpu | int8-dynamic | 0.9100 | 1.0000 | 0.0004 | - | 1.25 | 2.50 | agreement 0.9 is under 0.98; no |",
+        "| cuda | fp16 | 0.9100 | 1.0000 | 0.0004 | - | - | - | passes |",
+        "| cuda | fp32 | - | - | - | - | - | - | not built |",
     ]
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory):
+    root = tmp_path_factory.mktemp("gpu-check")
+    (root / "catalog").mkdir()
+    bring(root, "distilbert", KINDS["single-label"], "colours")
+    return Project.open(root)
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """A machine that has a GPU by name only: the exports are real, and measured on the CPU."""
+    monkeypatch.setattr(gpu_check, "machine", lambda: "Some GPU, 560")
+    monkeypatch.setattr(gpu_check, "targets", lambda: ("cpu", "cuda"))
+
+
+@pytest.mark.usefixtures("pretended")
+def test_every_target_is_exported(brought):
+    folder = gpu_check.check(brought, catalog.load(brought, "colours"))
+    assert folder == brought.reports / "gpu"
+    whole = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    exports = whole["exports"]
+    assert {t: (r["target"], r["version"]) for t, r in exports.items()} == {t: (t, 1) for t in ("cpu", "cuda")}
+    assert exports["cuda"]["winner"] == "fp16"
+    assert (folder / "table.md").read_text(encoding="utf-8").count("published") == 2
+    assert not brought.repository.exists(), "the project's own models stay as they are"
+
+
+@pytest.mark.usefixtures("pretended")
+def test_a_target_that_nothing_passes_for(brought):
+    entry = catalog.load(brought, "colours")
+    strict = entry.model_copy(update={"quality": entry.quality.model_copy(update={"max_change": 0.0})})
+    with pytest.raises(Rejected, match="for cpu, cuda passes the gate"):
+        gpu_check.check(brought, strict)
+    assert "largest change" in (brought.reports / "gpu" / "table.md").read_text(encoding="utf-8")
 
 
 def test_without_a_driver(monkeypatch, tmp_path):
