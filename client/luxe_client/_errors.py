@@ -85,7 +85,8 @@ _BY_STATUS: dict[grpc.StatusCode, type[LuxeError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.UNAUTHENTICATED: PermissionDenied,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
-    grpc.StatusCode.CANCELLED: ServerError,
+    # This client never cancels; a server that stops does (server#6230).
+    grpc.StatusCode.CANCELLED: Unavailable,
     grpc.StatusCode.UNKNOWN: ServerError,
     grpc.StatusCode.ALREADY_EXISTS: ServerError,
     grpc.StatusCode.FAILED_PRECONDITION: ServerError,
@@ -111,6 +112,8 @@ _BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
     (grpc.StatusCode.INTERNAL, "Server not ready", Unavailable),
     # gRPC's own, for a connection that ended under a call.
     (grpc.StatusCode.UNKNOWN, "Stream removed", Unavailable),
+    # gRPC's own, for a client that was closed under a call.
+    (grpc.StatusCode.CANCELLED, "hannel closed", LuxeError),
     # gRPC's own, for a request over the client's or the server's limit.
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max", InvalidInput),
 )

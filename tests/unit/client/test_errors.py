@@ -56,6 +56,8 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
         (UNAVAILABLE, "Server is stopping, scheduler for model has stopped", Unavailable),
         # Words count only with their status.
         (grpc.StatusCode.INTERNAL, "unknown model in the pipeline", ServerError),
+        # This client never cancels, so that a cancelled call says that the server is going away.
+        (grpc.StatusCode.CANCELLED, "CANCELLED", Unavailable),
         (grpc.StatusCode.INVALID_ARGUMENT, "timeout expired is not a number", InvalidInput),
     ],
 )
