@@ -185,7 +185,7 @@ def leftovers(repository: Path) -> list[Path]:
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file's content."""
+    """Return the hash of a file's content as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):

@@ -36,7 +36,7 @@ __all__ = ["Outcome", "export"]
 
 _TOOLS = ("luxe", "torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "peft", "tokenizers")
 _CALIBRATION_ROWS = 256
-"""Texts that static ranges are found with; more moved them by less than a level (docs/quantization.md)."""
+"""Texts of the training split that static ranges are found with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +190,8 @@ def _try(
                     recipe.name, path, original, lambda: bar.advance(task), quality=entry.quality, gpu=gpu
                 )
                 tried.files[recipe.name] = path
+            except UserError:  # of a training text, say: nothing that another candidate would mend
+                raise
             except Exception as error:  # a candidate that its tools cannot build is refused, not the export
                 failed[recipe.name] = f"not built: {type(error).__name__}: {' '.join(str(error).split())}"
         bar.update(task, description="timing")

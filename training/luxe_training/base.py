@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 
 from luxe.errors import UserError
+from luxe.repository import sha256
 from luxe.schema import Base
 from luxe_training import hub
 
 __all__ = ["locate", "sha256"]
-
-
-def sha256(path: Path) -> str:
-    """Return the hash of a file as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def locate(base: Base) -> Path:

@@ -34,7 +34,7 @@ def quantize_weights(matrix: NDArray[np.float32], cpu: Cpu) -> tuple[NDArray[np.
     AVX2 has no int8 dot product: VPMADDUBSW multiplies uint8 activations with int8 weights and adds two neighbours in
     int16, which saturates (ONNX Runtime docs, "Quantize ONNX models", recommend 7 bits, ``reduce_range``). It is enough
     that no two neighbours can reach 32,767 together: |a₁w₁ + a₂w₂| ≤ 255 · max(|w₁|, |w₂|, |w₁ + w₂|). Two large
-    neighbours of the same sign are rare, so this costs about 0.4 bits instead of a whole one.
+    neighbours of the same sign are rare, so this costs about a third of a bit instead of a whole one.
     """
     scale = np.abs(matrix).max(axis=0) / 127
     if cpu == "avx2":

@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from small_models import bring
+from small_models import KINDS, bring
 
 from luxe import catalog
+from luxe.errors import UserError
 from luxe.project import Project
 from luxe_export import files, run
 from luxe_training.base import sha256
@@ -167,3 +168,15 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
         assert one["findings"] == two["findings"]
         for key in ("metric", "agreement", "change", "batch_change", "file_bytes"):
             assert one["measurement"][key] == two["measurement"][key]
+
+
+def test_a_spoilt_training_text_is_the_users_to_mend(tmp_path):
+    """Not one candidate less: it is said, and nothing is published."""
+    (tmp_path / "catalog").mkdir()
+    bring(tmp_path, "distilbert", KINDS["single-label"], "colours")
+    project = Project.open(tmp_path)
+    with (project.data("colours") / "train.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"text": 3, "label": "red"}\n')
+    with pytest.raises(UserError, match=r"colours/train\.jsonl line \d+: not a row of text-classification"):
+        run.export(project, catalog.load(project, "colours"), project.checkpoint("colours"))
+    assert not (project.repository / "colours").exists()
