@@ -35,7 +35,7 @@ test-tools: setup .tools/$(subst ==,-,$(TARGET_RUNTIME))
 
 # On a machine with a GPU: parity with PyTorch and a latency table (docs/gpu.md).
 gpu-check: setup
-	$(BIN)/python -m luxe_export.gpu_check $(MODEL)
+	$(BIN)/python -m luxe_export.gpu.check $(MODEL)
 
 check: setup
 	$(BIN)/ruff check

@@ -44,7 +44,7 @@ _Key = Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Every ver
 
 
 class Target(enum.Enum):
-    """As `luxe_export.triton_config.Target`."""
+    """As `luxe_export.publishing.triton_config.Target`."""
 
     CPU = "cpu"
     CUDA = "cuda"
@@ -134,7 +134,7 @@ def rollback(
 ) -> None:
     """Publish an older version's files as the next version."""
     from luxe import signing
-    from luxe_export.rollback import rollback
+    from luxe_export.publishing.rollback import rollback
 
     key = None if sign is None else signing.private_key(sign)
     version, target = rollback(Project.open(root).repository, name, to=to, key=key)
@@ -146,7 +146,7 @@ def prune(
     name: _Name, keep: Annotated[int, typer.Option(min=1, help="Versions that stay.")], root: _Root = _HERE
 ) -> None:
     """Remove a model's oldest versions."""
-    from luxe_export.prune import prune
+    from luxe_export.publishing.prune import prune
 
     gone = prune(Project.open(root).repository, name, keep=keep)
     console.print(f"removed {name} version {', '.join(map(str, gone))}" if gone else f"{name}: nothing to remove")

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
+from luxe.limits import MAX_CANDIDATE_LABELS
+
 __all__ = ["Base", "Entry", "ProblemType", "Quality", "Serving", "Slo", "Task", "Training"]
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -191,6 +193,8 @@ class Entry(_Table):
         if len(self.labels) < fewest:
             kind = f" and {self.problem_type}" if "problem_type" in self.model_fields_set else ""
             raise ValueError(f"'labels' needs {fewest} or more names for {self.task}{kind}, not {len(self.labels)}")
+        if self.task == "zero-shot-classification" and len(self.labels) > MAX_CANDIDATE_LABELS:
+            raise ValueError(f"'labels' has {len(self.labels)} names; the server takes {MAX_CANDIDATE_LABELS} a text")
         if self.problem_type == "regression" and "review_threshold" in self.model_fields_set:
             raise ValueError("'review_threshold' is for probabilities, which a regression has none of")
         if self.training and (self.text_pairs or self.problem_type != "single_label_classification"):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from luxe_export.source import Source
+from luxe_export.checkpoint.source import Source
 
 __all__ = ["OPSET", "input_names", "pool", "quiet", "to_onnx", "trace"]
 

@@ -21,16 +21,18 @@ from luxe.console import console, progress, step
 from luxe.errors import Rejected, UserError
 from luxe.project import Project
 from luxe.schema import Entry
-from luxe_export import files, ladder, publish, show
-from luxe_export.triton_config import Target
+from luxe_export import ladder, show
+from luxe_export.checkpoint import files
+from luxe_export.publishing import publish
+from luxe_export.publishing.triton_config import Target
 from luxe_serving.settings import Settings
 from luxe_training import base
 
 if TYPE_CHECKING:
-    from luxe_export.choice import Verdict
-    from luxe_export.details import Details
-    from luxe_export.reference import Reference
-    from luxe_export.source import Source
+    from luxe_export.checkpoint.source import Source
+    from luxe_export.gate.choice import Verdict
+    from luxe_export.gate.details import Details
+    from luxe_export.gate.reference import Reference
 
 __all__ = ["Outcome", "export"]
 
@@ -80,7 +82,7 @@ def export(
     folder = project.data(entry.name)
     steps = ladder.recipes(target, candidates, calibrated=(folder / "train.jsonl").is_file())
     if target == "tensorrt":
-        from luxe_export import tensorrt_plan
+        from luxe_export.gpu import tensorrt_plan
 
         tensorrt_plan.check()
     found = files.find(place)
@@ -97,8 +99,9 @@ def export(
         )
     # The heavy imports take seconds of their own.
     with console.status("loading PyTorch and transformers"):
-        from luxe_export import choice, parts
-        from luxe_export import source as sources
+        from luxe_export.checkpoint import source as sources
+        from luxe_export.gate import choice
+        from luxe_export.publishing import parts
 
         source = sources.load(entry, found)
     with tempfile.TemporaryDirectory(prefix="luxe-export-") as scratch:
@@ -161,8 +164,9 @@ class _Tried:
 def _try(
     entry: Entry, source: Source, folder: Path, scratch: Path, steps: Sequence[ladder.Recipe], target: Target
 ) -> _Tried:
-    from luxe_export import choice, evaluation, gate, graph, latency
-    from luxe_export.reference import reference
+    from luxe_export import evaluation, graph
+    from luxe_export.gate import choice, latency, measurement
+    from luxe_export.gate.reference import reference
 
     measured_texts = evaluation.load(entry, folder, source)
     step(f"PyTorch answers {len(measured_texts.rows)} rows of the test set")
@@ -175,18 +179,18 @@ def _try(
     workshop = ladder.Workshop(raw, source.config, scratch, ladder.cpu_family(), _batches(entry, source, folder, raw))
     tried = _Tried(original, [], {}, {}, {recipe.name: recipe.about for recipe in steps})
     gpu = _gpu(target)
-    measured: dict[str, gate.Measurement] = {}
+    measured: dict[str, measurement.Measurement] = {}
     failed: dict[str, str] = {}
     step(f"building and measuring {', '.join(recipe.name for recipe in steps)}")
     with progress() as bar:
-        task = bar.add_task("", total=len(steps) * gate.passes(original) + latency.STEPS)
+        task = bar.add_task("", total=len(steps) * measurement.passes(original) + latency.STEPS)
         for recipe in steps:
             path = scratch / f"{recipe.name}.onnx"
             bar.update(task, description=f"{recipe.name}: building")
             try:
                 ladder.build(recipe, workshop, path)
                 bar.update(task, description=f"{recipe.name}: measuring")
-                measured[recipe.name], tried.details[recipe.name] = gate.measure(
+                measured[recipe.name], tried.details[recipe.name] = measurement.measure(
                     recipe.name, path, original, lambda: bar.advance(task), quality=entry.quality, gpu=gpu
                 )
                 tried.files[recipe.name] = path
@@ -207,7 +211,7 @@ def _try(
             )
     for recipe in steps:
         m = measured.get(recipe.name)
-        reasons = [failed[recipe.name]] if m is None else gate.findings(m, entry.quality)
+        reasons = [failed[recipe.name]] if m is None else measurement.findings(m, entry.quality)
         tried.verdicts.append(choice.Verdict(recipe.name, m, times.get(recipe.name), tuple(reasons)))
     return tried
 
@@ -227,7 +231,7 @@ def _gpu(target: Target) -> int | None:
 def _batches(entry: Entry, source: Source, folder: Path, raw: Path) -> Any:
     """Return what streams training texts as the engine's inputs; None without a training split."""
     from luxe_export import evaluation, graph
-    from luxe_export.answering import row_inputs
+    from luxe_export.gate.answering import row_inputs
 
     if not (folder / "train.jsonl").is_file():
         return None

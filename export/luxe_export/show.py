@@ -14,9 +14,9 @@ from luxe.project import Project
 from luxe.schema import Entry
 
 if TYPE_CHECKING:
-    from luxe_export.choice import Verdict
-    from luxe_export.details import Details
-    from luxe_export.reference import Reference
+    from luxe_export.gate.choice import Verdict
+    from luxe_export.gate.details import Details
+    from luxe_export.gate.reference import Reference
 
 __all__ = ["as_json", "published_with", "report", "verdicts"]
 

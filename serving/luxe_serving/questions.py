@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from luxe.limits import MAX_CANDIDATE_LABELS
 from luxe_serving import tensors
 from luxe_serving.settings import Settings
 
-__all__ = ["MAX_CANDIDATE_LABELS", "InvalidText", "Question", "Row", "max_rows", "read"]
+__all__ = ["InvalidText", "Question", "Row", "max_rows", "read"]
 
 Row = str | tuple[str, str]
 """One row of the engine: a text, or a pair of them."""
-
-MAX_CANDIDATE_LABELS = 64
-"""Of one text; each costs a row."""
 
 
 class InvalidText(ValueError):

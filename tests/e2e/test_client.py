@@ -111,7 +111,7 @@ def test_sixteen_threads_get_the_answers_to_their_own_texts(client, hundred, alo
 def test_answers_are_those_of_the_pytorch_original(client, project, entry, texts):
     import torch
 
-    from luxe_export import source
+    from luxe_export.checkpoint import source
 
     some = texts[:: len(texts) // 40][:40]
     original = source.load(entry, project.checkpoint(MODEL))

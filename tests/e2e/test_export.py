@@ -7,7 +7,7 @@ import pytest
 from e2e_support import MODEL, assert_refused, luxe, manifest, set_key, tree
 
 from luxe.onnx_file import MAX_IR_VERSION, MAX_OPSET
-from luxe_export.choice import EQUALLY_FAST
+from luxe_export.gate.choice import EQUALLY_FAST
 
 CANDIDATES = ("fp32", "int8-mixed", "int8-per-token", "int8-static", "int8-dynamic")
 

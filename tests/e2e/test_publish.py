@@ -8,9 +8,9 @@ from tritonclient import grpc as triton
 
 from luxe import access
 from luxe.errors import UserError
-from luxe_export.prune import prune
-from luxe_export.publish import Parts, publish
-from luxe_export.rollback import rollback
+from luxe_export.publishing.prune import prune
+from luxe_export.publishing.publish import Parts, publish
+from luxe_export.publishing.rollback import rollback
 from luxe_serving.serve import check, serve
 from luxe_serving.server import free_address, running
 

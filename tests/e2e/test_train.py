@@ -28,7 +28,7 @@ def small(tmp_path):
 
 
 def test_a_checkpoint_is_written_whole(small):
-    from luxe_export import source
+    from luxe_export.checkpoint import source
     from luxe_training.data import load
 
     entry = catalog.load(small, MODEL)

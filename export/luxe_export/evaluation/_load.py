@@ -26,7 +26,7 @@ Lines = Sequence[tuple[str, dict[str, Any]]]
 
 
 class Hints(Protocol):
-    """What only the checkpoint knows; `luxe_export.source.Source` has it."""
+    """What only the checkpoint knows; `luxe_export.checkpoint.source.Source` has it."""
 
     @property
     def tokenizer(self) -> Any: ...

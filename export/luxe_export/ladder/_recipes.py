@@ -75,13 +75,13 @@ def _fp32_for_cuda(workshop: Workshop, target: Path) -> None:
 
 
 def _fp16(workshop: Workshop, target: Path) -> None:
-    from luxe_export import fp16
+    from luxe_export.gpu import fp16
 
     fp16.convert(workshop.half, target)
 
 
 def _fp16_for_tensorrt(workshop: Workshop, target: Path) -> None:
-    from luxe_export import fp16
+    from luxe_export.gpu import fp16
 
     fp16.convert(workshop.raw, target)
 

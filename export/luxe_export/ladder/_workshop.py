@@ -54,7 +54,7 @@ class Workshop:
     @functools.cached_property
     def half(self) -> Path:
         """fp32, fused for CUDA."""
-        from luxe_export import fp16
+        from luxe_export.gpu import fp16
 
         path = self.folder / "for-cuda.onnx"
         fp16.fuse(self.raw, path, self.config)

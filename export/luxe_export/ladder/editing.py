@@ -39,11 +39,17 @@ class Editing:
         return value
 
     def constant(self, name: str, value: Any) -> str:
-        """Make a constant and return its name; the same name is made once."""
+        """Make a constant and return its name; the same name and value are made once.
+
+        Raises:
+            ValueError: the name belongs to another value.
+        """
         from onnx import numpy_helper
 
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.asarray(value), name)
+        elif not np.array_equal(self.array(name), value):
+            raise ValueError(f"the graph has another constant of the name {name}")
         return name
 
     def keep(self, node: Any) -> None:

@@ -34,9 +34,9 @@ def write(reports: Path, facts: Mapping[str, Any]) -> Path:
             ``texts``: rows of the evaluation; ``seconds``: what the export took;
             ``pytorch``: ``metric`` and ``calibration_error``, None where answers are no probabilities;
             ``quality``: the catalogue's thresholds, by their names there;
-            ``candidates``: `luxe_export.choice.Verdict.to_json` of each, in the ladder's order;
-            ``winner``: a candidate's name or None; ``explain``: the lines of `luxe_export.choice.explain`;
-            ``details``: by candidate, `luxe_export.details.Details.to_json` or None;
+            ``candidates``: `luxe_export.gate.choice.Verdict.to_json` of each, in the ladder's order;
+            ``winner``: a candidate's name or None; ``explain``: the lines of `luxe_export.gate.choice.explain`;
+            ``details``: by candidate, `luxe_export.gate.details.Details.to_json` or None;
             ``about``: by candidate, what it is in a line; ``tools``: versions by name;
             ``labels``: names of the confusion's rows; may be left out.
 

@@ -11,7 +11,7 @@ __all__ = ["Cell", "Ladder", "Line", "Page", "Text", "ladder", "number", "page"]
 _LONGEST = 600
 """Characters of a text that the page shows; report.json has all."""
 _NO_NUMBER = 1e9
-"""What `luxe_export.details` says of a change that is not a number."""
+"""What `luxe_export.gate.details` says of a change that is not a number."""
 _NONE = "–"
 
 

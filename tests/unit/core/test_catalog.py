@@ -385,6 +385,14 @@ def test_too_few_labels(project, task, labels, fewest):
     assert message.endswith(f"'labels' needs {fewest} or more names for {task}, not {len(labels)}")
 
 
+def test_no_more_candidates_than_the_server_takes(project):
+    names = [f"label {number}" for number in range(65)]
+    write(project.root, of_task("zero-shot-classification", labels=names[:64]))
+    assert len(catalog.load(project, "colours").labels) == 64
+    message = refusal(project, of_task("zero-shot-classification", labels=names))
+    assert message.endswith("'labels' has 65 names; the server takes 64 a text")
+
+
 @pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
 def test_one_label_is_enough_for_a_number(project, problem_type):
     line = f'problem_type = "{problem_type}"'

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from luxe import access
 from luxe.errors import UserError
 from luxe.verify import LOADED, Finding, verify
-from luxe_export.publish import Parts, publish
+from luxe_export.publishing.publish import Parts, publish
 
 # A model with nothing in it: IR version 8, an empty graph, opset 18.
 ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"

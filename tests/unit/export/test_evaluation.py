@@ -11,8 +11,8 @@ from tiny_text import tokenizer
 
 from luxe.errors import UserError
 from luxe.schema import Entry
-from luxe_export import bootstrap
 from luxe_export.evaluation import calibration_rows, load, tokenize
+from luxe_export.gate import bootstrap
 from luxe_training.calibration import expected_calibration_error
 
 SLO = {"requests_per_s": 1.0, "p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0, "max_error_share": 0.0}

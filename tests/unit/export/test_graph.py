@@ -5,7 +5,8 @@ from small_models import KINDS, bring, build
 
 from luxe import catalog
 from luxe.project import Project
-from luxe_export import graph, source
+from luxe_export import graph
+from luxe_export.checkpoint import source
 
 EXACT = 1e-4
 

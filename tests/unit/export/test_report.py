@@ -8,11 +8,11 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from luxe_export.choice import Verdict, explain
-from luxe_export.details import Changed, Details
 from luxe_export.evaluation import Bin
-from luxe_export.gate import Measurement
-from luxe_export.latency import Latency, Shape
+from luxe_export.gate.choice import Verdict, explain
+from luxe_export.gate.details import Changed, Details
+from luxe_export.gate.latency import Latency, Shape
+from luxe_export.gate.measurement import Measurement
 from luxe_export.report import labels, view, write
 from luxe_export.report.confusion import confusion
 from luxe_export.report.labels import Box

@@ -12,7 +12,8 @@ from small_models import KINDS, bring
 from luxe import catalog
 from luxe.errors import UserError
 from luxe.project import Project
-from luxe_export import files, run
+from luxe_export import run
+from luxe_export.checkpoint import files
 from luxe_training.base import sha256
 
 NAME = "comment-intent"

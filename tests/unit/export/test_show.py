@@ -2,8 +2,8 @@
 
 import pytest
 
-from luxe_export.publish import Parts, publish
-from luxe_export.rollback import rollback
+from luxe_export.publishing.publish import Parts, publish
+from luxe_export.publishing.rollback import rollback
 from luxe_export.show import published_with
 
 TEXT = "colours"

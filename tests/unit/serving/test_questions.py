@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from text_models import LABELS, SETTINGS, column, table
 
+from luxe.limits import MAX_CANDIDATE_LABELS
 from luxe_serving import questions
 from luxe_serving.questions import InvalidText
 from luxe_serving.settings import Settings
@@ -146,7 +147,7 @@ def test_a_refusal_says_what_and_where(settings, arrays, reason):
 def test_the_most_rows_of_a_request():
     assert questions.max_rows(dataclasses.replace(SETTINGS, max_batch_size=32)) == 256
     # One text with as many labels as there may be is always taken.
-    assert questions.max_rows(dataclasses.replace(SETTINGS, max_batch_size=1)) == questions.MAX_CANDIDATE_LABELS
+    assert questions.max_rows(dataclasses.replace(SETTINGS, max_batch_size=1)) == MAX_CANDIDATE_LABELS
     labels = candidates([f"c{i}" for i in range(64)])
     assert len(questions.read(ZERO_SHOT, {"text": column(["w1"]), "candidate_labels": labels}).rows) == 64
     wide = dataclasses.replace(ZERO_SHOT, max_batch_size=32)

@@ -7,8 +7,9 @@ from small_models import bring
 
 from luxe import catalog
 from luxe.project import Project
-from luxe_export import graph, source
-from luxe_export.answering import row_inputs
+from luxe_export import graph
+from luxe_export.checkpoint import source
+from luxe_export.gate.answering import row_inputs
 from luxe_export.ladder import Workshop, cpu_family
 from luxe_serving.onnx_engine import session
 

@@ -1,0 +1,41 @@
+"""`luxe prune`: the oldest versions go, of both entries.
+
+A server in explicit mode, as `luxe serve` starts it, keeps what it has loaded. One that polls unloads what is gone;
+it never misses an engine whose text version is there, since the text version goes first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from luxe import repository as store
+from luxe.errors import UserError
+from luxe.manifest import engine_name
+from luxe_export.publishing.publish import changing
+
+__all__ = ["prune"]
+
+
+def prune(repository: Path, model: str, *, keep: int) -> list[int]:
+    """Remove all but the newest ``keep`` versions of a model, and return the numbers that went.
+
+    Killed in the middle, the rest goes with the next command that writes. A number is never given again.
+
+    Raises:
+        UserError: the model was never published, ``keep`` is under 1, or the repository is not writable.
+    """
+    if keep < 1:
+        raise UserError(f"a model keeps at least its newest version: --keep {keep} is under 1")
+    text, engine = repository / model, repository / engine_name(model)
+    if not store.versions(text):
+        raise UserError(f"{model} was never published in {repository}")
+    with changing(repository):
+        numbers = store.versions(text)
+        kept = set(numbers[-keep:])
+        old = store.state(repository, model)
+        gone = sorted({*numbers, *store.versions(engine)} - kept)
+        if gone:
+            last = max(old.last, *numbers, *gone)
+            store.save_state(repository, model, store.State(last=last, removing=tuple(gone)))
+            store.recover(repository, model)
+    return gone

@@ -1,0 +1,108 @@
+"""`luxe rollback`: the files of an older version once more, as the next version.
+
+Versions only grow, so nothing that is there changes: whoever reads the newest version gets the older files, and the
+manifest says whose they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from luxe import repository as store
+from luxe.errors import UserError
+from luxe.manifest import MANIFEST, SIGNATURE, Manifest, ManifestError, parse
+from luxe.verify import verify
+from luxe_export.publishing.publish import Parts, add, changing
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+__all__ = ["rollback"]
+
+
+def rollback(
+    repository: Path, model: str, *, to: int | None = None, key: Ed25519PrivateKey | None = None
+) -> tuple[int, int]:
+    """Publish an older version's files as the next version.
+
+    Args:
+        repository: where the model is published.
+        model: its name.
+        to: the older version; by default the newest one that is older than what is current now, so that two
+            rollbacks in turn go back two steps.
+        key: signs the new manifest; the old signature is of a manifest with another number.
+
+    Returns:
+        The new version, and the older one whose files it has.
+
+    Raises:
+        UserError: no such version, it is spoilt, it is current already, or it is signed and there is no key.
+    """
+    if not store.versions(repository / model):
+        raise UserError(f"{model} was never published in {repository}")
+    with changing(repository):
+        manifests = _manifests(repository, model)
+        target = _target(manifests, model, to)
+        old = manifests[target]
+        if key is None and (repository / model / str(target) / SIGNATURE).exists():
+            raise UserError(f"version {target} of {model} is signed: sign its copy too, with --sign PRIVATE.pem")
+        _refuse_spoilt(repository, model, target)
+        origin = _origin(manifests, target)
+        text, engine = (_parts(repository, old, entry) for entry in old.entries)
+        version = add(repository, engine, text, old.model_extra or {}, key=key, rollback_of=origin)
+    return version, target
+
+
+def _manifests(repository: Path, model: str) -> dict[int, Manifest]:
+    found = {}
+    for version in store.versions(repository / model):
+        path = repository / model / str(version) / MANIFEST
+        try:
+            found[version] = parse(path.read_bytes(), where=path)
+        except (ManifestError, FileNotFoundError):
+            continue  # a version that nobody can go back to
+    return found
+
+
+def _target(manifests: dict[int, Manifest], model: str, to: int | None) -> int:
+    current = _origin(manifests, max(manifests, default=0))
+    if to is None:
+        older = [version for version in manifests if version < current]
+        if not older:
+            raise UserError(f"nothing to go back to: {model} has no usable version before {current}")
+        return max(older)
+    if to not in manifests:
+        have = ", ".join(map(str, manifests)) or "none"
+        raise UserError(f"no usable version {to} of {model}: there are {have}")
+    if _origin(manifests, to) == current:
+        raise UserError(f"the files of version {to} of {model} are current already")
+    return to
+
+
+def _origin(manifests: dict[int, Manifest], version: int) -> int:
+    """Return the version that first had these files."""
+    while version in manifests:
+        older = manifests[version].rollback_of
+        if older is None:
+            break
+        version = older
+    return version
+
+
+def _refuse_spoilt(repository: Path, model: str, version: int) -> None:
+    findings = verify(repository, model=model).findings
+    inside = (f"{model}/{version}/", f"{model}-engine/{version}/")
+    for finding in findings:
+        if f"{finding.path}/".startswith(inside):
+            raise UserError(f"version {version} of {model} cannot be used: {finding.line}")
+
+
+def _parts(repository: Path, manifest: Manifest, entry: str) -> Parts:
+    folder = repository / entry / str(manifest.version)
+    files = manifest.of(entry)
+    return Parts(
+        name=entry,
+        shared={name: (folder / name).read_bytes() for name, file in files.items() if file.shared},
+        version={name: folder / name for name, file in files.items() if not file.shared},
+    )

@@ -1,0 +1,173 @@
+"""Triton model configurations, built through the protobuf so that nothing can be misspelled.
+
+The same files serve on the embedded server and on NVIDIA's image: every key and parameter is one that the
+native onnxruntime backend knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from luxe.schema import Entry
+from luxe_export.gpu import config as gpu_config
+from luxe_export.gpu.profiles import Profile
+from luxe_serving import tensors
+from luxe_serving.tensors import Tensor
+
+__all__ = [
+    "ENGINE_FILE",
+    "LABELS_FILE",
+    "Target",
+    "engine",
+    "engine_file",
+    "engine_name",
+    "output_name",
+    "text",
+    "to_text",
+]
+
+Target = Literal["cpu", "cuda", "tensorrt"]
+"""What an engine is built for: ONNX on a CPU, ONNX on a GPU, or a TensorRT plan, which is for a GPU too."""
+
+ENGINE_FILE = "model.onnx"
+LABELS_FILE = "labels.txt"
+
+_VERSIONS = 2
+"""Engine versions kept loaded, so that a pipeline never loses its own during an update."""
+
+
+def engine_name(model: str) -> str:
+    """Return the name of a model's engine entry."""
+    return f"{model}-engine"
+
+
+def output_name(entry: Entry) -> str:
+    """Return the name of the engine's output."""
+    return "embeddings" if entry.task == "feature-extraction" else "logits"
+
+
+def engine_file(target: Target) -> str:
+    """Return the name of the engine's file in its version's folder."""
+    return gpu_config.PLAN_FILE if target == "tensorrt" else ENGINE_FILE
+
+
+def engine(
+    entry: Entry,
+    inputs: list[str],
+    target: Target = "cpu",
+    *,
+    width: int | None = None,
+    accelerators: Sequence[str] = (),
+    profiles: Sequence[Profile] = (),
+) -> Any:
+    """Return the config of the engine: token tensors [N, T] in, logits or embeddings [N, width] out.
+
+    Of token-classification logits [N, T, width].
+
+    Args:
+        entry: of the catalogue.
+        inputs: of the ONNX file.
+        width: last dimension of its output; needed for zero-shot-classification (the classes of the NLI model) and
+            for feature-extraction, known from the entry otherwise.
+        target: what the file was built for.
+        accelerators: for "cuda", as `luxe_export.gpu.config.to_cuda` takes them.
+        profiles: shapes that a plan was built for, or that an accelerator may expect.
+
+    Raises:
+        ValueError: a plan without profiles, or an unknown accelerator.
+    """
+    config = pb.ModelConfig(
+        name=engine_name(entry.name),
+        backend="onnxruntime",
+        max_batch_size=entry.serving.max_batch_size,
+        default_model_filename=ENGINE_FILE,
+        input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in inputs],
+        output=[_engine_output(entry, width)],
+        instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=entry.serving.engine_instances)],
+        version_policy=_latest(_VERSIONS),
+    )
+    config.parameters["intra_op_thread_count"].string_value = str(entry.serving.intra_op_threads)
+    config.parameters["inter_op_thread_count"].string_value = "1"
+    # The arena keeps a plan for every shape it has seen, and texts have many shapes (onnxruntime_backend#102).
+    config.parameters["enable_mem_pattern"].string_value = "0"
+    if target == "cuda":
+        gpu_config.to_cuda(config, accelerators, profiles)
+    elif target == "tensorrt":
+        gpu_config.to_plan(config, profiles)
+    return config
+
+
+def text(entry: Entry, *, width: int | None = None) -> Any:
+    """Return the config of the model that people call: texts in, answers out; ``width`` as of `engine`."""
+    config = pb.ModelConfig(
+        name=entry.name,
+        backend="luxe_text",
+        max_batch_size=entry.serving.max_batch_size,
+        input=[_text_input(tensor) for tensor in tensors.inputs(entry)],
+        output=[_text_output(entry, tensor) for tensor in tensors.outputs(entry, _width(entry, width))],
+        instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=1)],
+        version_policy=_latest(1),
+    )
+    # No delay: an idle server waits for nobody. Under load the queue itself makes the batches.
+    config.dynamic_batching.max_queue_delay_microseconds = 0
+    policy = config.dynamic_batching.default_queue_policy
+    policy.max_queue_size = entry.serving.max_queue
+    policy.timeout_action = pb.ModelQueuePolicy.REJECT
+    # A request's own `timeout` counts, so that nobody computes for a caller who has left.
+    policy.allow_timeout_override = True
+    return config
+
+
+def to_text(config: Any) -> str:
+    """Return a config as ``config.pbtxt``."""
+    return str(text_format.MessageToString(config))
+
+
+_CPU = pb.ModelInstanceGroup.KIND_CPU
+_TYPES = {"BYTES": pb.TYPE_STRING, "BOOL": pb.TYPE_BOOL, "INT32": pb.TYPE_INT32, "FP32": pb.TYPE_FP32}
+
+
+def _engine_output(entry: Entry, width: int | None) -> Any:
+    dims = [_width(entry, width)]
+    if entry.task == "token-classification":
+        dims.insert(0, -1)
+    return pb.ModelOutput(name=output_name(entry), data_type=pb.TYPE_FP32, dims=dims)
+
+
+def _text_input(tensor: Tensor) -> Any:
+    # Requests with other numbers of candidate labels share a dynamic batch.
+    ragged = -1 in tensor.dims
+    return pb.ModelInput(
+        name=tensor.name,
+        data_type=_TYPES[tensor.datatype],
+        dims=tensor.dims,
+        optional=tensor.optional,
+        allow_ragged_batch=ragged,
+    )
+
+
+def _text_output(entry: Entry, tensor: Tensor) -> Any:
+    # With a label file, any V2 client gets labels through `class_count`.
+    named = entry.task == "text-classification" and tensor.name == "scores"
+    return pb.ModelOutput(
+        name=tensor.name,
+        data_type=_TYPES[tensor.datatype],
+        dims=tensor.dims,
+        label_filename=LABELS_FILE if named else "",
+    )
+
+
+def _width(entry: Entry, width: int | None) -> int:
+    """Return the last dimension of the engine's output."""
+    if width is None and entry.task in ("zero-shot-classification", "feature-extraction"):
+        raise ValueError(f"the catalogue does not say how wide the engine of a {entry.task} model is")
+    known = 1 if entry.task == "text-ranking" else len(entry.labels)
+    return known if width is None else width
+
+
+def _latest(count: int) -> Any:
+    return pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=count))

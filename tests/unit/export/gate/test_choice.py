@@ -1,0 +1,114 @@
+import dataclasses
+import json
+
+import pytest
+
+from luxe_export.gate.choice import Verdict, choose, explain
+from luxe_export.gate.latency import Latency, Shape
+from luxe_export.gate.measurement import Measurement
+
+
+def verdict(name, ms, *findings):
+    measurement = Measurement(
+        candidate=name,
+        metric_name="macro-F1",
+        metric=0.9,
+        metric_interval=(0.88, 0.92),
+        metric_drop=0.0,
+        metric_drop_interval=(0.0, 0.0),
+        agreement=1.0,
+        change=0.0,
+        batch_change=0.0,
+        calibration_error=None,
+        calibration_error_rise=None,
+        rows=1,
+        rows_alone=1,
+        stopped=None,
+        file_bytes=1,
+        memory_bytes=1,
+    )
+    return Verdict(name, measurement, Latency((Shape(1, 6, ms, ms / 10),), ms, ms / 10), findings)
+
+
+def winner(*verdicts):
+    chosen = choose(verdicts)
+    return chosen and chosen.candidate
+
+
+def test_the_fastest_that_passes_wins():
+    assert winner(verdict("fp32", 10.0), verdict("a", 6.0), verdict("b", 4.0)) == "b"
+
+
+def test_what_fails_does_not_win_however_fast():
+    assert winner(verdict("fp32", 10.0), verdict("a", 1.0, "agreement is under 0.98")) == "fp32"
+
+
+def test_nobody_wins_when_none_passes():
+    assert winner(verdict("fp32", 10.0, "no"), Verdict("a", None, None, ("not built: why",))) is None
+    assert winner() is None
+
+
+def test_what_was_not_timed_does_not_win():
+    timed = verdict("fp32", 10.0)
+    assert winner(Verdict("a", timed.measurement, None, ()), timed) == "fp32"
+
+
+def test_the_ratio_of_the_same_rounds_decides():
+    """A candidate whose rounds were slow ones, but not slower against fp32, is not slower."""
+    slow_hour = verdict("a", 6.0)
+    slow_hour = dataclasses.replace(slow_hour, latency=dataclasses.replace(slow_hour.latency, ratio=0.40))
+    assert winner(verdict("fp32", 10.0), slow_hour, verdict("b", 4.0)) == "a"
+
+
+def test_where_nothing_was_timed_the_first_wins():
+    measured = verdict("fp32", 10.0).measurement
+    untimed = [
+        Verdict("a", None, None, ("not built: why",)),
+        Verdict("b", measured, None, ()),
+        Verdict("c", measured, None, ()),
+    ]
+    assert winner(*untimed) == "b"
+    assert explain(untimed) == [
+        "a: not built: why",
+        "b: wins: the first that passes; it was not timed",
+        "c: was not timed",
+    ]
+
+
+@pytest.mark.parametrize(("a", "b"), [(4.0, 4.15), (4.15, 4.0), (4.4, 4.0)])
+def test_noise_does_not_decide(a, b):
+    assert winner(verdict("fp32", 10.0), verdict("a", a), verdict("b", b)) == "a"
+
+
+def test_more_than_noise_decides():
+    assert winner(verdict("fp32", 10.0), verdict("a", 4.41), verdict("b", 4.0)) == "b"
+
+
+def test_what_fails_does_not_set_the_pace():
+    assert winner(verdict("a", 4.2), verdict("b", 4.1), verdict("c", 3.9, "fails")) == "a"
+
+
+def test_every_candidate_is_explained():
+    verdicts = [
+        verdict("fp32", 10.0),
+        verdict("a", 4.1),
+        verdict("b", 4.0),
+        verdict("c", 3.0, "one thing", "another"),
+        Verdict("d", None, None, ("not built: why",)),
+    ]
+    assert explain(verdicts) == [
+        "fp32: passes, but takes 2.44x the winner's time",
+        "a: wins: 4.10 ms a text, 0.41x fp32's time",
+        "b: passes in 0.98x the winner's time, which counts as equal; a comes first",
+        "c: one thing",
+        "c: another",
+        "d: not built: why",
+    ]
+
+
+def test_a_verdict_is_json():
+    written = json.loads(json.dumps(verdict("a", 4.0, "one thing").to_json(), allow_nan=False))
+    assert written["findings"] == ["one thing"]
+    assert written["latency"]["ms_per_text"] == 4.0
+    assert written["latency"]["shapes"][0] == {"batch": 1, "tokens": 6, "ms": 4.0, "ratio": 0.4}
+    assert json.loads(json.dumps(Verdict("d", None, None, ("no",)).to_json()))["measurement"] is None
