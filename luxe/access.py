@@ -6,10 +6,12 @@ The lock goes with the process that holds it, however that ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def writing(repository: Path) -> Iterator[None]:
         OSError: it cannot be written.
         UserError: a note of luxe's own is spoilt.
     """
-    descriptor = os.open(repository / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    descriptor = _open(repository, os.O_RDWR | os.O_CREAT)
     try:
         _flock(descriptor, fcntl.LOCK_EX, repository)
         for model in _models(repository):
@@ -92,10 +94,10 @@ def _sweep(repository: Path) -> None:
 def _shared(repository: Path) -> Iterator[None]:
     descriptor = None
     with contextlib.suppress(OSError):
-        descriptor = os.open(repository / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open(repository, os.O_RDONLY)
     if descriptor is None:
         with contextlib.suppress(OSError):
-            descriptor = os.open(repository / LOCK, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            descriptor = _open(repository, os.O_RDONLY | os.O_CREAT)
     try:
         if descriptor is not None:
             _flock(descriptor, fcntl.LOCK_SH, repository)
@@ -103,6 +105,16 @@ def _shared(repository: Path) -> Iterator[None]:
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _open(repository: Path, flags: int) -> int:
+    """Open the lock; of a pipe in its place, nobody waits for the other end."""
+    path = repository / LOCK
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return descriptor
 
 
 def _flock(descriptor: int, kind: int, repository: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pydantic
 
 from luxe.errors import UserError
+from luxe.manifest import NAME
 from luxe.project import Project
 from luxe.schema import Entry
 
@@ -23,8 +24,6 @@ else:
 
 __all__ = ["load", "load_all"]
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
 
 def load(project: Project, name: str) -> Entry:
     """Read and check ``catalog/NAME.toml``.
@@ -33,9 +32,9 @@ def load(project: Project, name: str) -> Entry:
         UserError: no such model, or the file is not valid; names file, key and what is allowed.
     """
     path = project.catalog / f"{name}.toml"
-    if not _NAME.fullmatch(name) or not path.is_file():
+    if not re.fullmatch(NAME, name) or not path.is_file():
         stems = (p.stem for p in project.catalog.glob("*.toml"))
-        known = ", ".join(sorted(s for s in stems if _NAME.fullmatch(s))) or "none"
+        known = ", ".join(sorted(s for s in stems if re.fullmatch(NAME, s))) or "none"
         raise UserError(f"unknown model {name!r}: the catalogue has {known}")
     return _read(path, project)
 

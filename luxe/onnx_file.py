@@ -129,12 +129,17 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
     at = start
     while at < end:
         tag, at = _varint(data, at, end)
+        # ONNX Runtime's protobuf cuts a longer tag to 32 bits, and so sees another field than we would.
+        if tag >= 2**32:
+            raise MalformedOnnx("a tag of more than 32 bits")
         field, kind = tag >> 3, tag & 7
         value, length = at, 0
         if kind == _VARINT:
             value, at = _varint(data, at, end)
         elif kind == _BYTES:
             length, value = _varint(data, at, end)
+            if length > MAX_BYTES:
+                raise MalformedOnnx("a field of over 2 GiB")
             at = value + length
         elif kind in (_FIXED64, _FIXED32):
             length = 8 if kind == _FIXED64 else 4

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -32,6 +31,7 @@ __all__ = [
     "State",
     "beside",
     "discard",
+    "highest",
     "is_version",
     "latest_manifest",
     "leftovers",
@@ -49,7 +49,10 @@ __all__ = [
 
 _STATE_BYTES = 2**20
 
-_Version = Annotated[int, pydantic.Field(ge=1, lt=2**62)]
+_END = 2**62
+"""Every version number is under it."""
+
+_Version = Annotated[int, pydantic.Field(ge=1, lt=_END)]
 
 
 class State(pydantic.BaseModel):
@@ -57,7 +60,7 @@ class State(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(strict=True, frozen=True, extra="forbid")
 
-    last: Annotated[int, pydantic.Field(ge=0, lt=2**62)] = 0
+    last: Annotated[int, pydantic.Field(ge=0, lt=_END)] = 0
     """The highest version number ever given."""
     adding: _Version | None = None
     removing: tuple[_Version, ...] = ()
@@ -75,17 +78,36 @@ def versions(entry: Path) -> list[int]:
 
 
 def latest_manifest(repository: Path, model: str) -> dict[str, Any] | None:
-    """Return the manifest of a model's newest version; None when it was never published."""
-    return next(iter(reversed(manifests(repository, model))), None)
+    """Return the newest manifest of a model that can be used; None when there is none."""
+    found = manifests(repository, model)
+    return found[max(found)].model_dump() if found else None
 
 
-def manifests(repository: Path, model: str) -> list[dict[str, Any]]:
-    """Return the manifests of a model's versions, oldest first; one that cannot be read is left out."""
-    found = []
+def manifests(repository: Path, model: str) -> dict[int, Manifest]:
+    """Return the manifests of a model by version, oldest first, without those spoilt or of another version."""
+    found = {}
     for version in versions(repository / model):
         with contextlib.suppress(OSError, ValueError):
-            found.append(json.loads(plain_file.read(repository / model / str(version) / MANIFEST, most=MAX_BYTES)))
+            path = repository / model / str(version) / MANIFEST
+            manifest = parse(plain_file.read(path, most=MAX_BYTES))
+            if (manifest.model, manifest.version) == (model, version):
+                found[version] = manifest
     return found
+
+
+def highest(repository: Path, model: str) -> int:
+    """Return the highest version number that was ever given to a model or that one of its folders has.
+
+    Raises:
+        UserError: no number may follow it, or the model's note is spoilt.
+    """
+    said = {state(repository, model).last: repository / state_name(model)}
+    for entry in (repository / model, repository / engine_name(model)):
+        said.update({version: entry / str(version) for version in versions(entry)})
+    last = max(said)
+    if last + 1 >= _END:
+        raise UserError(f"{said[last]}: no version number may follow this one: remove it")
+    return last
 
 
 def state(repository: Path, model: str) -> State:

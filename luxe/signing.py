@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from luxe import plain_file
 from luxe.errors import UserError
+from luxe.manifest import MANIFEST, MAX_BYTES, SIGNATURE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-__all__ = ["genuine", "private_key", "public_key"]
+__all__ = ["genuine", "private_key", "public_key", "signed"]
 
 _MAX_BYTES = 64 * 2**10
 
@@ -55,6 +57,15 @@ def genuine(key: Ed25519PublicKey, signature: bytes, content: bytes) -> bool:
     except InvalidSignature:
         return False
     return True
+
+
+def signed(version: Path, key: Ed25519PublicKey) -> bool:
+    """Return whether a version's folder holds the signature of its manifest by the holder of the private key."""
+    try:
+        manifest, signature = (plain_file.read(version / name, most=MAX_BYTES) for name in (MANIFEST, SIGNATURE))
+    except (OSError, plain_file.Refused):
+        return False
+    return genuine(key, signature, manifest)
 
 
 def _load(path: Path, load: Callable[[bytes], Any], kind: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from luxe import repository
 from luxe.console import console, output, progress, step, table
 from luxe.errors import Rejected, UserError
+from luxe.machine import cpu_model
 from luxe.project import Project
 from luxe_bench import processes, standard_model
 from luxe_bench.standard_model import DISTILBERT_BASE, Size
@@ -60,12 +60,12 @@ def bench(project: Project, *, as_json: bool, size: Size = DISTILBERT_BASE) -> R
         UserError: the export failed.
         Rejected: it took too long or too much, or left a candidate out; the history has it all the same.
     """
+    load_before = os.getloadavg()[0]  # before this has loaded the machine itself
     with tempfile.TemporaryDirectory(prefix="luxe-bench-") as scratch:
         root = Path(scratch) / "project"
         step(f"making a model of {size.layers} layers of {size.width} and {size.texts} test texts")
         with console.status("random weights, and what they say of the texts"):
             standard_model.write(root, size)
-        load_before = os.getloadavg()[0]
         step("luxe export, in a process of its own")
         cost, phases = _export(root, Path(scratch) / "export.log")
         candidates = _measured(Project(root))
@@ -138,11 +138,10 @@ def _measured(project: Project) -> dict[str, bool]:
 
 
 def _facts(size: Size, load_before: float) -> dict[str, Any]:
-    names = [x for x in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if x.startswith("model name")]
     cores = min(_CORES, len(os.sched_getaffinity(0)))
     return {
         "time": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
-        "cpu": f"{cores} cores of {names[0].partition(':')[2].strip() if names else platform.machine()}",
+        "cpu": f"{cores} cores of {cpu_model()}",
         "load_before": round(load_before, 2),
         "load_after": round(os.getloadavg()[0], 2),
         **dataclasses.asdict(size),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DISTILBERT_BASE", "LABELS", "NAME", "Size", "texts", "words", "write"]
+__all__ = ["DISTILBERT_BASE", "LABELS", "NAME", "Size", "texts", "word_counts", "words", "write"]
 
 NAME = "standard"
 LABELS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
@@ -88,17 +88,27 @@ def texts(count: int, known: Sequence[str], *, seed: int) -> list[str]:
     pools = [known[i :: len(LABELS) + 1] for i in range(len(LABELS) + 1)]
     shares = [1 / np.arange(1, len(pool) + 1) for pool in pools]
     shares = [share / share.sum() for share in shares]
-    lengths = np.clip(np.round(chance.lognormal(np.log(_MEDIAN), _SPREAD, count)), _SHORTEST, _LONGEST).astype(int)
+    whole = set(known)
     made = []
-    for length in lengths:
+    for length in word_counts(count, chance):
         topic = int(chance.integers(1, len(pools)))
         text = []
         for _ in range(length):
             own = topic if chance.random() < _ON_TOPIC else 0
             word = pools[own][chance.choice(len(pools[own]), p=shares[own])]
-            text.append(word + (str(chance.choice(_SYLLABLES)) if chance.random() < _SPLIT else ""))
+            if chance.random() < _SPLIT:
+                while word in whole:  # a word with a syllable more may be one of the vocabulary too
+                    word += str(chance.choice(_SYLLABLES))
+            text.append(word)
         made.append(" ".join(text))
     return made
+
+
+def word_counts(count: int, chance: np.random.Generator) -> NDArray[np.int64]:
+    """Return the words of each of ``count`` comments: 3 to 80, log-normal with a median of 15."""
+    drawn = np.round(chance.lognormal(np.log(_MEDIAN), _SPREAD, count))
+    counts: NDArray[np.int64] = np.clip(drawn, _SHORTEST, _LONGEST).astype(np.int64)
+    return counts
 
 
 def write(root: Path, size: Size) -> None:

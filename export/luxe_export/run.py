@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from luxe import signing
 from luxe.console import console, progress, step
 from luxe.errors import Rejected, UserError
+from luxe.machine import cpu_model
 from luxe.project import Project
 from luxe.schema import Entry
 from luxe_export import ladder, show
@@ -78,7 +79,7 @@ def export(
     """
     began = time.monotonic()
     key = None if sign is None else signing.private_key(sign)
-    publish.check_writable(project.repository)
+    publish.check_writable(project.repository, entry.name)
     folder = project.data(entry.name)
     steps = ladder.recipes(target, candidates, calibrated=(folder / "train.jsonl").is_file())
     if target == "tensorrt":
@@ -87,11 +88,15 @@ def export(
         tensorrt_plan.check()
     found = files.find(place)
     inputs = _inputs_sha256(entry, found, folder, target, [recipe.name for recipe in steps])
-    if not force and (published := show.published_with(project.repository, entry.name, inputs)):
+    # A version whose publisher was killed counts once it is completed, or taken away.
+    with publish.changing(project.repository):
+        public = None if key is None else key.public_key()
+        published = None if force else show.published_with(project.repository, entry.name, inputs, key=public)
+        latest = publish.latest_manifest(project.repository, entry.name)
+    if published:
         if as_json:
-            show.as_json(publish.latest_manifest(project.repository, entry.name) or {}, reused=True)
+            show.as_json(latest or {}, reused=True)
         return Outcome(*published, reused=True)
-    latest = publish.latest_manifest(project.repository, entry.name)
     if latest and latest.get("target", target) != target:
         raise UserError(
             f"{entry.name} is published for {latest['target']}, and an entry's config belongs to all of its versions: "
@@ -134,7 +139,8 @@ def export(
             if as_json:
                 show.as_json({**facts, "model": entry.name, "version": None}, report=where)
             raise Rejected(
-                f"no candidate of {entry.name} passes catalog/{entry.name}.toml; nothing was published; see {where}"
+                f"no candidate of {entry.name} passes catalog/{entry.name}.toml; nothing was published"
+                + (f"; see {where}" if where else "")
             )
         engine = tried.files[winner.candidate]
         number = publish.publish(
@@ -143,10 +149,13 @@ def export(
             {**facts, **parts.onnx_facts(engine)},
             key=key,
         )
+        # Said first: it is so, whatever becomes of the report.
+        console.print(f"[green]published[/] {entry.name} version {number} ({winner.candidate})")
         where = show.report(project, entry, number, facts, tried.reference, tried.details, tried.about, began)
     if as_json:
         show.as_json({**facts, "model": entry.name, "version": number}, report=where)
-    console.print(f"[green]published[/] {entry.name} version {number} ({winner.candidate}); report: {where}")
+    if where:
+        console.print(f"report: {where}", markup=False)
     return Outcome(number, winner.candidate, reused=False)
 
 
@@ -187,9 +196,11 @@ def _try(
         for recipe in steps:
             path = scratch / f"{recipe.name}.onnx"
             bar.update(task, description=f"{recipe.name}: building")
+            doing = "built"
             try:
                 ladder.build(recipe, workshop, path)
                 bar.update(task, description=f"{recipe.name}: measuring")
+                doing = "measured"
                 measured[recipe.name], tried.details[recipe.name] = measurement.measure(
                     recipe.name, path, original, lambda: bar.advance(task), quality=entry.quality, gpu=gpu
                 )
@@ -197,7 +208,7 @@ def _try(
             except UserError:  # of a training text, say: nothing that another candidate would mend
                 raise
             except Exception as error:  # a candidate that its tools cannot build is refused, not the export
-                failed[recipe.name] = f"not built: {type(error).__name__}: {' '.join(str(error).split())}"
+                failed[recipe.name] = f"not {doing}: {type(error).__name__}: {' '.join(str(error).split())}"
         bar.update(task, description="timing")
         times = {}
         if target == "cpu" or gpu is not None:
@@ -264,6 +275,4 @@ def _tools() -> dict[str, str]:
 
 
 def _machine() -> str:
-    names = [x for x in Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
-    name = names[0].partition(":")[2].strip() if names else platform.machine()
-    return f"{len(os.sched_getaffinity(0))} cores of {name} ({platform.machine()}, {ladder.cpu_family()})"
+    return f"{len(os.sched_getaffinity(0))} cores of {cpu_model()} ({platform.machine()}, {ladder.cpu_family()})"

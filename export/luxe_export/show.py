@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luxe import repository
+from luxe import repository, signing
 from luxe.console import console, table
 from luxe.project import Project
 from luxe.schema import Entry
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     from luxe_export.gate.choice import Verdict
     from luxe_export.gate.details import Details
     from luxe_export.gate.reference import Reference
@@ -21,28 +23,36 @@ if TYPE_CHECKING:
 __all__ = ["as_json", "published_with", "report", "verdicts"]
 
 
-def published_with(store: Path, model: str, inputs: str) -> tuple[int, str] | None:
+def published_with(
+    store: Path, model: str, inputs: str, *, key: Ed25519PublicKey | None = None
+) -> tuple[int, str] | None:
     """Say so, and return number and precision, if a version was made of the same inputs.
 
-    After a rollback that version may be the one that was left; it is not published again unless by force.
+    After a rollback that version may be the one that was left; it is not published again unless by force. What is
+    current but not signed with ``key`` is, and everything is where the newest version's manifest is spoilt.
     """
     made = repository.manifests(store, model)
-    same = [m for m in made if m.get("inputs_sha256") == inputs]
+    newest = max(repository.versions(store / model), default=0)
+    if newest not in made:
+        return None
+    said = {version: manifest.model_extra or {} for version, manifest in made.items()}
+    same = [version for version in made if said[version].get("inputs_sha256") == inputs]
     if not same:
         return None
-    current = made[-1]
-    shown = current.get("rollback_of") or current["version"]
-    first = {m.get("rollback_of") or m["version"] for m in same}
+    precision, shown = str(said[newest].get("precision")), made[newest].rollback_of or newest
+    first = {made[version].rollback_of or version for version in same}
     if shown in first:
-        console.print(f"{model} version {current['version']} ({current['precision']}) is up to date")
-    elif current.get("rollback_of") and max(first) > shown:
+        if key is not None and not signing.signed(store / model / str(newest), key):
+            return None
+        console.print(f"{model} version {newest} ({precision}) is up to date", markup=False)
+    elif made[newest].rollback_of and max(first) > shown:
         console.print(
-            f"{model} version {current['version']} was rolled back to version {shown}, and nothing has changed since "
-            f"version {same[-1]['version']}; --force exports again"
+            f"{model} version {newest} was rolled back to version {shown}, and nothing has changed since "
+            f"version {same[-1]}; --force exports again"
         )
     else:
         return None
-    return current["version"], current["precision"]
+    return newest, precision
 
 
 def as_json(facts: Mapping[str, Any], *, reused: bool = False, report: str | None = None) -> None:
@@ -77,30 +87,36 @@ def report(
     details: Mapping[str, Details],
     about: Mapping[str, str],
     began: float,
-) -> str:
-    """Write ``reports/NAME/<version>/`` (``refused`` when nothing was published) and return where."""
+) -> str | None:
+    """Write ``reports/NAME/<version>/`` (``refused`` when nothing was published) and return where.
+
+    None, and a warning, where it cannot be written: it changes nothing in what was published or refused.
+    """
     from luxe_export import report as reports
 
-    page = reports.write(
-        project.reports,
-        {
-            "model": entry.name,
-            "labels": list(entry.labels),
-            "version": version,
-            "task": entry.task,
-            "target": facts["target"],
-            "metric_name": reference.evaluation.metric,
-            "pytorch": {"metric": reference.score, "calibration_error": reference.calibration_error},
-            "texts": len(reference.tokens),
-            "quality": entry.quality.model_dump(),
-            "candidates": facts["candidates"],
-            "winner": facts["precision"],
-            "explain": facts["explain"],
-            "details": {name: found.to_json() for name, found in details.items()},
-            "cpu": facts["measured_on"],
-            "tools": facts["tools"],
-            "seconds": round(time.monotonic() - began, 1),
-            "about": dict(about),
-        },
-    )
-    return str(page.relative_to(project.root))
+    shown = {
+        "model": entry.name,
+        "labels": list(entry.labels),
+        "version": version,
+        "task": entry.task,
+        "target": facts["target"],
+        "metric_name": reference.evaluation.metric,
+        "pytorch": {"metric": reference.score, "calibration_error": reference.calibration_error},
+        "texts": len(reference.tokens),
+        "quality": entry.quality.model_dump(),
+        "candidates": facts["candidates"],
+        "winner": facts["precision"],
+        "explain": facts["explain"],
+        "details": {name: found.to_json() for name, found in details.items()},
+        "cpu": facts["measured_on"],
+        "tools": facts["tools"],
+        "seconds": round(time.monotonic() - began, 1),
+        "about": dict(about),
+    }
+    try:
+        return str(reports.write(project.reports, shown).relative_to(project.root))
+    except OSError as error:
+        console.print(
+            f"no report: {error.filename or project.reports}: {error.strerror or error}", markup=False, soft_wrap=True
+        )
+        return None

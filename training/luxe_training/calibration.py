@@ -6,12 +6,25 @@ no label. T is fitted on validation data.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["expected_calibration_error", "fit_temperature", "softmax"]
+__all__ = ["Bin", "expected_calibration_error", "fit_temperature", "reliability", "softmax"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bin:
+    """Answers of like confidence."""
+
+    confidence: float
+    """Mean of what the model claims."""
+    accuracy: float
+    """Share that is right."""
+    count: int
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -38,18 +51,21 @@ def fit_temperature(logits: NDArray[np.floating[Any]], labels: NDArray[np.intege
     return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=(-3.0, 3.0), method="bounded").x))
 
 
-def expected_calibration_error(
-    probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]], *, bins: int = 10
-) -> float:
-    """Return the mean of |accuracy - confidence| over bins of equal count, weighted by count.
+def reliability(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_], *, bins: int = 10) -> tuple[Bin, ...]:
+    """Return at most so many bins of equal count, from least to most confident; none for no answers.
 
     Bins of equal count, because most answers of a good classifier fall into the last bin of equal width.
+
+    Args:
+        confidence: [N], what the model claims of each answer.
+        right: [N].
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
-    gaps = [
-        abs(right[part].mean() - confidence[part].mean()) * len(part)
-        for part in np.array_split(order, min(bins, len(order)))
-    ]
-    return float(sum(gaps) / len(order))
+    parts = np.array_split(order, min(bins, len(order))) if len(order) else []
+    return tuple(Bin(float(confidence[p].mean()), float(right[p].mean()), len(p)) for p in parts)
+
+
+def expected_calibration_error(bins: Sequence[Bin]) -> float:
+    """Return the mean of |accuracy - confidence| over bins, weighted by count; 0 for no answers."""
+    total = sum(b.count for b in bins)
+    return sum(abs(b.accuracy - b.confidence) * b.count for b in bins) / total if total else 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from luxe.errors import UserError
 from luxe.schema import Entry
+from luxe_training import json_values
 
 if TYPE_CHECKING:
     from luxe_training.train import Result
@@ -39,13 +40,17 @@ def read(folder: Path) -> Record:
     """Read the record of a checkpoint.
 
     Raises:
-        UserError: it is missing or not one of ours.
+        UserError: it is missing or not one of ours, or its temperature is none that logits can be divided by.
     """
     path = folder / _RECORD
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = Record(**json_values.parse(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a training record: {error}") from None
+    temperature = json_values.number(record.temperature)
+    if temperature is None or temperature <= 0:
+        raise UserError(f'{path}: "temperature" must be a number over 0, not {record.temperature!r:.40}')
+    return dataclasses.replace(record, temperature=temperature)
 
 
 def write(folder: Path, entry: Entry, result: Result) -> None:

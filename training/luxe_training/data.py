@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luxe.errors import UserError
+from luxe_training import json_values
 
 __all__ = ["SPLITS", "Split", "load", "near_duplicates", "read"]
 
@@ -41,9 +41,7 @@ def load(folder: Path, split: str, labels: Sequence[str]) -> Split:
     texts, ids = [], []
     raw, rows = read(folder, split, ("text", "label"))
     for where, row in rows:
-        text, label = row["text"], row["label"]
-        if not isinstance(text, str) or not text.strip():
-            raise UserError(f"{where}: the text is empty")
+        text, label = json_values.text(where, row, "text"), row["label"]
         if not isinstance(label, str) or label not in index:
             raise UserError(f"{where}: label {label!r} is not one of the catalogue's {', '.join(labels)}")
         texts.append(text)
@@ -66,7 +64,7 @@ def read(folder: Path, split: str, keys: Sequence[str]) -> tuple[bytes, list[tup
     for number, line in enumerate(raw.splitlines(), start=1):
         where = f"{path.parent.name}/{path.name} line {number}"
         try:
-            row = json.loads(line)
+            row = json_values.parse(line)
             for key in keys:
                 row[key]
         except (ValueError, KeyError, TypeError) as error:

@@ -182,13 +182,14 @@ def _encode(split: Split, tokenizer: Any, max_length: int) -> list[dict[str, Any
 def _measure(logits: NDArray[np.float32], labels: NDArray[np.int64], entry: Entry) -> Metrics:
     probabilities = calibration.softmax(logits)
     predicted = probabilities.argmax(axis=1)
-    sure = probabilities.max(axis=1) >= entry.review_threshold
+    confidence, right = probabilities.max(axis=1), predicted == labels
+    sure = confidence >= entry.review_threshold
     return Metrics(
         macro_f1=float(f1_score(labels, predicted, average="macro")),
-        accuracy=float((predicted == labels).mean()),
-        expected_calibration_error=calibration.expected_calibration_error(probabilities, labels),
+        accuracy=float(right.mean()),
+        expected_calibration_error=calibration.expected_calibration_error(calibration.reliability(confidence, right)),
         review_share=float(1 - sure.mean()),
-        accuracy_without_review=float((predicted == labels)[sure].mean()) if sure.any() else 0.0,
+        accuracy_without_review=float(right[sure].mean()) if sure.any() else 0.0,
     )
 
 

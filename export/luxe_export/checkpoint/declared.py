@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from luxe.errors import UserError
 from luxe.schema import Entry
 from luxe_export.checkpoint import files
+from luxe_export.checkpoint.files import Files
 
 __all__ = ["Declared", "read"]
 
@@ -32,12 +33,13 @@ class Declared:
     """Places of an NLI model's two labels; for zero-shot-classification."""
 
 
-def read(entry: Entry, config: Any, folder: Path) -> Declared:
-    """Check ``config`` (transformers) and the folder's files against the catalogue.
+def read(entry: Entry, config: Any, found: Files) -> Declared:
+    """Check ``config`` (transformers) and the checkpoint's files against the catalogue.
 
     Raises:
         UserError: they disagree, or lack what the task needs.
     """
+    folder = found.folder
     _check_head(entry, config, folder)
     if entry.task in ("text-classification", "token-classification"):
         _check_labels(entry, config, folder)
@@ -47,7 +49,7 @@ def read(entry: Entry, config: Any, folder: Path) -> Declared:
             f"catalog/{entry.name}.toml has {entry.problem_type}"
         )
     if entry.task == "feature-extraction":
-        _check_modules(entry, folder)
+        _check_modules(entry, found)
     if entry.task == "text-ranking":
         return Declared(ranking_activation=_ranking_activation(config, folder))
     if entry.task == "zero-shot-classification":
@@ -60,7 +62,10 @@ def read(entry: Entry, config: Any, folder: Path) -> Declared:
 def _check_head(entry: Entry, config: Any, folder: Path) -> None:
     """The heads' weights can share names and shapes, so a wrong one would load."""
     wanted = _HEADS.get(entry.task, "ForSequenceClassification")
-    for name in config.architectures or ():
+    names = config.architectures or []
+    if not isinstance(names, list):
+        raise UserError(f"{folder}/config.json: architectures must be a list of names, not {names!r:.40}")
+    for name in names:
         if wanted and "For" in str(name) and not str(name).endswith(wanted):
             raise UserError(f"{folder}/config.json is of a {name}; {entry.task} needs one {wanted}")
 
@@ -82,7 +87,14 @@ def _check_labels(entry: Entry, config: Any, folder: Path) -> None:
 
 def _nli_id(config: Any, folder: Path, start: str) -> int:
     names = [*(config.label2id or {}).items(), *((name, i) for i, name in (config.id2label or {}).items())]
-    found = {int(i) for name, i in names if str(name).lower().startswith(start)}
+    found = set()
+    for given in (place for name, place in names if str(name).lower().startswith(start)):
+        place = int(given) if isinstance(given, str) and given.isdecimal() else given
+        if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place < config.num_labels:
+            raise UserError(
+                f"{folder}/config.json: a label's place is 0 to {config.num_labels - 1}, not {given!r:.40} (label2id)"
+            )
+        found.add(place)
     if len(found) != 1:
         labels = ", ".join(str(name) for name in config.id2label.values())
         raise UserError(
@@ -104,16 +116,23 @@ def _ranking_activation(config: Any, folder: Path) -> str:
     return activation
 
 
-def _check_modules(entry: Entry, folder: Path) -> None:
+def _check_modules(entry: Entry, found: Files) -> None:
     """A sentence-transformers checkpoint says how tokens become an embedding; others leave it to the catalogue."""
+    folder = found.folder
     modules = _modules(folder)
     if not modules:
         return
     kinds = [kind for kind, _ in modules]
-    unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
-    if unknown or kinds[:2] != ["Transformer", "Pooling"] or modules[0][1]:
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise UserError(f"{folder}/modules.json: luxe reads a Transformer, its Pooling and Normalize, not {kinds}")
-    pooling = _pooling(folder / modules[1][1] / "config.json")
+    if modules[0][1]:
+        raise UserError(
+            f"{folder}/modules.json: luxe reads a Transformer of the folder itself, not of {modules[0][1]!r}"
+        )
+    name = str(PurePosixPath(modules[1][1]) / "config.json")
+    if name not in found.sha256:  # so that nothing decides here that `files.check` has not seen
+        raise UserError(f"{folder}/modules.json: {modules[1][1]!r} holds no pooling (like 1_Pooling/config.json)")
+    pooling = _pooling(folder / name)
     normalize = "Normalize" in kinds
     if (pooling, normalize) != (entry.pooling, entry.normalize):
         raise UserError(
@@ -141,11 +160,9 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
 
 
 def _pooling(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path} is missing; modules.json names it")
     config = files.table(path)
     named = config.get("pooling_mode")  # since sentence-transformers 5.7; before it were switches
-    modes = [named] if isinstance(named, str) else list(named or ())
+    modes = list(named) if isinstance(named, list) else [named] if named else []
     modes += [key.removeprefix("pooling_mode_") for key, on in config.items() if on and key.startswith("pooling_mode_")]
     if len(modes) != 1:
         raise UserError(f"{path}: luxe pools in one way, not in {len(modes)}")

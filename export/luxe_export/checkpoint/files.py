@@ -17,6 +17,14 @@ _ON_THE_HUB = re.compile(r"(?P<repository>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w.
 _INDEX = "model.safetensors.index.json"
 # Enough for every encoder there is. A file that asks for more is broken or hostile, and building it would not end.
 _MOST_LAYERS, _MOST_OF_ANYTHING, _MOST_BYTES = 1000, 2**24, 2**24
+_MODULES = re.compile(
+    r"layers|groups|group_num|heads|blocks|block_sizes|networks|repeats|experts|depths?$|_(layer|head)$"
+)
+"""Keys that say how often something is built, under any architecture's name for it."""
+_NESTED = (("num_hidden_groups", "inner_group_num"), ("num_hidden_layers", "num_feedforward_networks"))
+"""Of these the second is built in each of the first."""
+_NAMES = ("id2label", "label2id")
+"""Tables whose keys are the model's own: a label may be called anything."""
 _RUNS_CODE = "luxe runs no code of a checkpoint"
 
 
@@ -127,12 +135,27 @@ def _check_config(path: Path) -> None:
             raise UserError(f"{path} asks for remote code ({key}); {_RUNS_CODE}")
     if config.get("quantization_config"):
         raise UserError(f"{path} is of a quantised model; luxe starts from the original's weights")
+    tables = [config]
+    while tables:  # a config may hold those of its parts
+        own = tables.pop()
+        tables += [value for key, value in own.items() if isinstance(value, dict) and key not in _NAMES]
+        _check_numbers(path, own)
+
+
+def _check_numbers(path: Path, config: dict[str, Any]) -> None:
     for key, value in config.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        most = _MOST_LAYERS if re.search(r"layers|groups|group_num|heads", key) else _MOST_OF_ANYTHING
-        if not abs(value) <= most:  # so that NaN is refused too
-            raise UserError(f"{path}: {key} is {value:g}; luxe reads up to {most}")
+        built = _MODULES.search(key)
+        most = _MOST_LAYERS if built else _MOST_OF_ANYTHING
+        # How deep each stage is may stand in a list.
+        for number in value if built and isinstance(value, list) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if not abs(number) <= most:  # so that NaN is refused too
+                raise UserError(f"{path}: {key} is {number!r:.40}; luxe reads up to {most}")
+    for pair in _NESTED:
+        outer, inner = (config.get(key) for key in pair)
+        if isinstance(outer, int) and isinstance(inner, int) and outer * inner > _MOST_LAYERS:
+            raise UserError(f"{path}: {' times '.join(pair)} is {outer * inner}; luxe reads up to {_MOST_LAYERS}")
 
 
 def _check_shards(folder: Path, found: dict[str, Path]) -> None:

@@ -22,9 +22,9 @@ __all__ = ["Source", "load"]
 _CLASSES = {"token-classification": "AutoModelForTokenClassification", "feature-extraction": "AutoModel"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """A PyTorch model that is ready to be exported."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Source(declared.Declared):
+    """A PyTorch model that is ready to be exported, with what its checkpoint declares."""
 
     model: Any
     """transformers model in evaluation mode, fp32; its logits are calibrated."""
@@ -39,11 +39,6 @@ class Source:
     """Commit of an adapter's base on the hub."""
     sha256: dict[str, str] = dataclasses.field(default_factory=dict)
     """Of the checkpoint's files, by path within its folder; those of an adapter's base start with ``base/``."""
-    ranking_activation: str = "sigmoid"
-    """"sigmoid" or "identity"; of a text-ranking model's logit."""
-    entailment_id: int | None = None
-    contradiction_id: int | None = None
-    """Places of an NLI model's two labels; for zero-shot-classification."""
 
     def answer(self, tokens: dict[str, list[int]]) -> NDArray[np.float32]:
         """Return PyTorch's raw answer to one row, as the tokenizer gives it.
@@ -80,7 +75,7 @@ def load(entry: Entry, place: Path | str | files.Files) -> Source:
     if found.adapter and entry.base is None:
         raise UserError(f"{folder} is an adapter: catalog/{entry.name}.toml needs a [base] table")
     config = _config(folder)
-    facts = declared.read(entry, config, folder)
+    facts = declared.read(entry, config, found)
     hashes, weights = dict(found.sha256), folder
     if found.adapter and entry.base:
         weights = base.locate(entry.base)
@@ -196,17 +191,19 @@ def _merge(model: Any, folder: Path, missing: list[str]) -> Any:
     if lacking:
         raise UserError(f"neither {folder} nor its base has {', '.join(lacking)}")
     if (folder / "training.json").exists():  # an adapter that others trained has none
-        _fold_temperature(merged, checkpoint.read(folder).temperature)
+        _fold_temperature(merged, checkpoint.read(folder).temperature, folder)
     return merged
 
 
-def _fold_temperature(model: Any, temperature: float) -> None:
+def _fold_temperature(model: Any, temperature: float, folder: Path) -> None:
     from torch import nn, no_grad
 
     heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == model.config.num_labels]
+    if not heads:
+        raise UserError(f"{folder}/training.json has a temperature; its model has no classifier to fold it into")
     with no_grad():
-        heads[-1].weight /= temperature
-        heads[-1].bias /= temperature
+        for parameter in heads[-1].parameters():  # not every head has a bias
+            parameter /= temperature
 
 
 def _check_length(source: Source, folder: Path) -> None:

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bin", "Evaluation", "Outputs", "Row", "reliability"]
+from luxe_training.calibration import Bin, expected_calibration_error, reliability
+
+__all__ = ["Bin", "Evaluation", "Outputs", "Row"]
 
 Row: TypeAlias = "str | tuple[str, str]"
 """What the engine reads at once: a text, or two."""
 Outputs: TypeAlias = "Sequence[NDArray[np.float32]]"
 """By row, activated (`luxe_serving.answers.activate`): [L], [T, L] or [D]."""
-_BINS = 10
-
-
-@dataclasses.dataclass(frozen=True)
-class Bin:
-    """Answers of like confidence."""
-
-    confidence: float
-    """Mean of what the model claims."""
-    accuracy: float
-    """Share that is right."""
-    count: int
 
 
 class Evaluation(abc.ABC):
@@ -76,12 +65,9 @@ class Evaluation(abc.ABC):
         return None
 
     def calibration_error(self, outputs: Outputs) -> float | None:
-        """Return the expected calibration error as `luxe_training.calibration` defines it: bins of equal count."""
+        """Return the expected calibration error; None where nothing is claimed."""
         bins = self.reliability(outputs)
-        if bins is None:
-            return None
-        total = sum(b.count for b in bins)
-        return sum(abs(b.accuracy - b.confidence) * b.count for b in bins) / total if total else 0.0
+        return None if bins is None else expected_calibration_error(bins)
 
     def reliability(self, outputs: Outputs) -> tuple[Bin, ...] | None:
         """Return at most ten bins of equal count, from least to most confident; None where nothing is claimed."""
@@ -95,10 +81,3 @@ class Evaluation(abc.ABC):
     def truth(self, row: int) -> str | None:
         """Return the right answer to a row in a few words; None where there is none for a row alone."""
         return None
-
-
-def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[Bin, ...]:
-    """Return bins of equal count by confidence; none for no answers."""
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, min(_BINS, len(order))) if len(order) else []
-    return tuple(Bin(float(confidence[p].mean()), float(right[p].mean()), len(p)) for p in parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from luxe.errors import UserError
 from luxe.schema import Entry
 from luxe_export.evaluation._base import Row
+from luxe_training import json_values
+from luxe_training.json_values import text
 
 __all__ = ["calibration_rows"]
 
@@ -57,22 +58,17 @@ def _rows(entry: Entry, path: Path, drawn: list[tuple[int, int]]) -> Iterator[Ro
             file.seek(offset)
             where = f"{path.parent.name}/{path.name} line {number}"
             try:
-                yield _row(entry, json.loads(file.readline()), turn)
+                yield _row(entry, where, json_values.parse(file.readline()), turn)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{where}: not a row of {entry.task}: {error!r}") from None
 
 
-def _row(entry: Entry, row: dict[str, Any], turn: int) -> Row:
+def _row(entry: Entry, where: str, row: dict[str, Any], turn: int) -> Row:
     if entry.task == "text-ranking":
-        return _text(row["query"]), _text(row["document"])
+        return text(where, row, "query"), text(where, row, "document")
     if entry.task == "zero-shot-classification":
-        return _text(row["text"]), entry.hypothesis_template.format(entry.labels[turn % len(entry.labels)])
+        return text(where, row, "text"), entry.hypothesis_template.format(entry.labels[turn % len(entry.labels)])
     if entry.task == "feature-extraction" and "text_pair" in row:
-        return _text(row[("text", "text_pair")[turn % 2]])
-    return (_text(row["text"]), _text(row["text_pair"])) if entry.text_pairs else _text(row["text"])
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{value!r} is no text")
-    return value
+        return text(where, row, ("text", "text_pair")[turn % 2])
+    first = text(where, row, "text")
+    return (first, text(where, row, "text_pair")) if entry.text_pairs else first

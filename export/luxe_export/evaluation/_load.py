@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +16,8 @@ from luxe_export.evaluation._entities import Entities, Span, entity_labels
 from luxe_export.evaluation._labels import MultiLabel, SingleLabel, ZeroShot
 from luxe_export.evaluation._numbers import Embeddings, Ranking, Regression
 from luxe_export.evaluation._tokens import encode
-from luxe_training import data
+from luxe_training import data, json_values
+from luxe_training.json_values import text
 
 __all__ = ["Hints", "load"]
 
@@ -83,7 +83,7 @@ def _regression(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
 
 def _token_classification(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
     names = entity_labels(entry.labels)
-    texts = [_text(where, row, "text") for where, row in lines]
+    texts = [text(where, row, "text") for where, row in lines]
     truth = [frozenset(_spans(where, row, names)) for where, row in lines]
     if not any(truth):
         raise UserError(f"{_file(lines)}: no text has an entity; entity F1 needs some")
@@ -100,7 +100,7 @@ def _token_classification(entry: Entry, lines: Lines, source: Hints) -> Evaluati
 
 
 def _feature_extraction(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
-    texts = [_text(where, row, key) for where, row in lines for key in ("text", "text_pair")]
+    texts = [text(where, row, key) for where, row in lines for key in ("text", "text_pair")]
     scores = np.array([_number(where, "score", row["score"]) for where, row in lines])
     _must_vary(lines, "score", scores[:, None])
     return Embeddings(texts, scores)
@@ -112,7 +112,7 @@ def _zero_shot(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
             f"{entry.name}: the checkpoint does not say which of its labels are entailment and contradiction"
         )
     return ZeroShot(
-        [_text(where, row, "text") for where, row in lines],
+        [text(where, row, "text") for where, row in lines],
         [_label(where, row["label"], entry.labels) for where, row in lines],
         entry.labels,
         template=entry.hypothesis_template,
@@ -122,7 +122,7 @@ def _zero_shot(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
 
 
 def _text_ranking(entry: Entry, lines: Lines, source: Hints) -> Evaluation:
-    rows = [(_text(where, row, "query"), _text(where, row, "document")) for where, row in lines]
+    rows = [(text(where, row, "query"), text(where, row, "document")) for where, row in lines]
     gains = [_number(where, "label", row["label"]) for where, row in lines]
     for (where, _), gain in zip(lines, gains, strict=True):
         if gain < 0:
@@ -148,15 +148,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Entry, Lines, Hints], Evaluat
 
 def _rows(entry: Entry, lines: Lines) -> list[Row]:
     if entry.text_pairs:
-        return [(_text(where, row, "text"), _text(where, row, "text_pair")) for where, row in lines]
-    return [_text(where, row, "text") for where, row in lines]
-
-
-def _text(where: str, row: dict[str, Any], key: str) -> str:
-    text = row[key]
-    if not isinstance(text, str) or not text.strip():
-        raise UserError(f'{where}: "{key}" is empty or no text')
-    return text
+        return [(text(where, row, "text"), text(where, row, "text_pair")) for where, row in lines]
+    return [text(where, row, "text") for where, row in lines]
 
 
 def _label(where: str, label: object, labels: Sequence[str]) -> int:
@@ -166,9 +159,10 @@ def _label(where: str, label: object, labels: Sequence[str]) -> int:
 
 
 def _number(where: str, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UserError(f'{where}: "{key}" must be a number, not {value!r}')
-    return float(value)
+    number = json_values.number(value)
+    if number is None:
+        raise UserError(f'{where}: "{key}" must be a number, not {value!r:.40}')
+    return number
 
 
 def _spans(where: str, row: dict[str, Any], names: Sequence[str]) -> list[Span]:

@@ -73,7 +73,8 @@ class Embeddings(Evaluation):
         self.rows = rows
         self.units = len(scores)
         self._truth = scores
-        self._text = np.unique(np.array(rows), return_inverse=True)[1]
+        ids: dict[str, int] = {}  # an array of the texts would give each row as much room as the longest
+        self._text = np.array([ids.setdefault(text, len(ids)) for text in rows])
 
     def scores(self, outputs: Outputs, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _metrics.spearman(weights, self._cosines(outputs), self._truth)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from luxe.errors import UserError
 from luxe.schema import Entry
 from luxe_export.evaluation._base import Row
 
@@ -26,9 +27,23 @@ def tokenize(entry: Entry, tokenizer: Any, rows: Sequence[Row]) -> list[dict[str
 
 
 def encode(entry: Entry, tokenizer: Any, rows: Sequence[Row]) -> Any:
-    """Return transformers' ``BatchEncoding`` of the rows, one or two texts each."""
+    """Return transformers' ``BatchEncoding`` of the rows, one or two texts each.
+
+    Raises:
+        UserError: a hypothesis of zero-shot-classification fills ``max_length``, so that its text has no room.
+    """
     pairs = isinstance(rows[0], tuple)
     texts = [row[0] if pairs else row for row in rows]
     others = [row[1] for row in rows] if pairs else None
     cut = "only_first" if entry.task == "zero-shot-classification" else "longest_first"
-    return tokenizer(texts, others, truncation=cut, max_length=entry.max_length)
+    try:
+        return tokenizer(texts, others, truncation=cut, max_length=entry.max_length)
+    except Exception as error:
+        # The tokenizers package raises a bare one where it should cut more than the first text has.
+        if type(error) is not Exception or entry.task != "zero-shot-classification":
+            raise
+        label = max(entry.labels, key=lambda own: len(tokenizer(entry.hypothesis_template.format(own))["input_ids"]))
+        raise UserError(
+            f"catalog/{entry.name}.toml: the label {label!r} with hypothesis_template leaves no room for a text "
+            f"within {entry.max_length} tokens (max_length)"
+        ) from None

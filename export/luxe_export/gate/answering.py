@@ -1,7 +1,7 @@
 """An ONNX file answers the test set: alone, batched with others, padded to the maximum.
 
-Batches run side by side on all cores granted, each on one thread as on the server. How many there are changes the time
-alone: no sum inside a batch is ever split differently.
+Batches run side by side on all cores granted, but at most 8, each on one thread as on the server. How many there are
+changes the time alone: no sum inside a batch is ever split differently.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ def choose(verdicts: Sequence[Verdict]) -> Verdict | None:
     Args:
         verdicts: in the ladder's order.
     """
-    passed = [(verdict, _time(verdict)) for verdict in verdicts if verdict.passes and verdict.latency]
-    if not passed:
+    timed = [verdict for verdict in verdicts if verdict.passes and verdict.latency]
+    if not timed:
         return next((verdict for verdict in verdicts if verdict.passes), None)
-    bound = min(time for _, time in passed) * EQUALLY_FAST
-    return next(verdict for verdict, time in passed if time <= bound)
+    bound = _fastest(verdicts) * EQUALLY_FAST
+    return next(verdict for verdict in timed if _time(verdict) <= bound)
 
 
 def explain(verdicts: Sequence[Verdict]) -> list[str]:
@@ -67,23 +67,28 @@ def explain(verdicts: Sequence[Verdict]) -> list[str]:
         elif winner is verdict and verdict.latency:
             reasons = [f"wins: {verdict.latency.ms_per_text:.2f} ms a text{_against_fp32(verdict)}"]
         elif winner is not None and verdict.passes and verdict.latency:
-            reasons = [_beaten(verdict, winner)]
+            reasons = [_beaten(verdict, _fastest(verdicts), winner)]
         elif not reasons:
             reasons = ["was not timed"]
         lines += [f"{verdict.candidate}: {reason}" for reason in reasons]
     return lines
 
 
-def _beaten(verdict: Verdict, winner: Verdict) -> str:
-    times = _time(verdict) / _time(winner)
-    if times > EQUALLY_FAST:
-        return f"passes, but takes {times:.2f}x the winner's time"
-    return f"passes in {times:.2f}x the winner's time, which counts as equal; {winner.candidate} comes first"
+def _beaten(verdict: Verdict, fastest: float, winner: Verdict) -> str:
+    times = f"{_time(verdict) / fastest:.2f}x the fastest's time"
+    if _time(verdict) > fastest * EQUALLY_FAST:
+        return f"passes, but takes {times}"
+    return f"passes in {times}, which counts as equal; {winner.candidate} comes first"
 
 
 def _against_fp32(verdict: Verdict) -> str:
     ratio = verdict.latency.ratio if verdict.latency else None
     return "" if ratio is None else f", {ratio:.2f}x fp32's time"
+
+
+def _fastest(verdicts: Sequence[Verdict]) -> float:
+    """Return the time of the fastest that passes, who need not be the winner."""
+    return min(_time(verdict) for verdict in verdicts if verdict.passes and verdict.latency)
 
 
 def _time(verdict: Verdict) -> float:

@@ -173,8 +173,9 @@ def _ask(
         order = _mixed(reference)
         together = engine.answer(order, batch=_BATCH, advance=advance)
         batched = [together[place] for place in np.argsort(order).tolist()]
-        off = np.nan_to_num(evaluation.change(reference.outputs, batched), nan=np.inf)
-        doubtless = None if quality is None else _beyond_doubt(float(off.max()), quality)
+        off = np.nan_to_num(evaluation.change(reference.outputs, batched), nan=np.inf, posinf=np.inf)
+        sound = all(np.isfinite(row).all() for row in batched)
+        doubtless = None if quality is None else _beyond_doubt(float(off.max()), sound, quality)
         some = _spread(reference)
         if doubtless is not None:
             some = sorted(np.argsort(-off, kind="stable")[: len(some)].tolist())
@@ -192,12 +193,14 @@ def _ask(
     return _Answers(lone if stopped is None else batched, float(np.max(moved)), len(asked), stopped)
 
 
-def _beyond_doubt(largest: float, quality: Quality) -> str | None:
+def _beyond_doubt(largest: float, sound: bool, quality: Quality) -> str | None:
     bound = quality.max_change + quality.max_batch_change
     if largest <= bound:
         return None
-    if np.isinf(largest):
+    if not sound:
         return "stopped: a batched answer is not a number"
+    if np.isinf(largest):  # counted in a spread or a length that is 0
+        return "stopped: a batched answer moved where PyTorch's answers never vary, or are all 0"
     return f"stopped: a batched answer is {largest:.4f} from PyTorch's, over max_change and max_batch_change together"
 
 

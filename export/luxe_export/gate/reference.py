@@ -21,7 +21,6 @@ from luxe_serving import answers
 __all__ = ["Meaning", "Reference", "reference", "workers"]
 
 _MAX_WORKERS = 8
-"""More rows or batches at once cost more memory than they save time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Reference:
 
 
 def reference(entry: Entry, source: Any, evaluation: Evaluation, advance: Callable[[], None]) -> Reference:
-    """Ask PyTorch, on as many cores as are granted.
+    """Ask PyTorch, on as many cores as are granted, but at most 8.
 
     Each row takes one thread, so that a sum is never split by the number of cores, and a busy core stalls one row only.
 

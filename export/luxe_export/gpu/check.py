@@ -58,20 +58,25 @@ def check(project: Project, entry: Entry) -> Path:
     """Export for each target into a project of its own, and return the folder of the report.
 
     Raises:
-        UserError: no GPU, or the model cannot be loaded.
-        Rejected: no candidate of a target passes the gate; the report is written all the same.
+        UserError: no GPU, or the model cannot be loaded or built for a target.
+        Rejected: no candidate of a target passes the gate.
+
+    Whatever is raised, the report has the targets that were finished before.
     """
     gpu = machine()  # before imports that take seconds
     exports: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory(prefix="luxe-gpu-") as scratch:
-        for target in targets():
-            step(f"{entry.name} for {target}")
-            exports[target] = _export(project, entry, Path(scratch) / target, target)
     folder = project.reports / "gpu"
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {"model": entry.name, "gpu": gpu, "exports": exports}
-    (folder / "index.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    (folder / "table.md").write_text(markdown(entry.name, gpu, exports), encoding="utf-8")
+    try:
+        with tempfile.TemporaryDirectory(prefix="luxe-gpu-") as scratch:
+            for target in targets():
+                step(f"{entry.name} for {target}")
+                exports[target] = _export(project, entry, Path(scratch) / target, target)
+    finally:
+        if exports:
+            folder.mkdir(parents=True, exist_ok=True)
+            whole = {"model": entry.name, "gpu": gpu, "exports": exports}
+            (folder / "index.json").write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+            (folder / "table.md").write_text(markdown(entry.name, gpu, exports), encoding="utf-8")
     if lost := [target for target, report in exports.items() if report["winner"] is None]:
         raise Rejected(f"no candidate of {entry.name} for {', '.join(lost)} passes the gate; see {folder}/table.md")
     return folder
@@ -80,7 +85,8 @@ def check(project: Project, entry: Entry) -> Path:
 def markdown(model: str, gpu: str, exports: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the reports of exports, by target, as a page for people."""
     first = next(iter(exports.values()))
-    shapes = next(c["latency"]["shapes"] for c in first["candidates"] if c["latency"])
+    timed = (c["latency"]["shapes"] for report in exports.values() for c in report["candidates"] if c["latency"])
+    shapes: Sequence[Mapping[str, Any]] = next(timed, [])  # nothing is timed where nothing could be built
     heads = [f"{shape['batch']} × {shape['tokens']} tokens, ms" for shape in shapes]
     columns = ["target", "candidate", first["metric_name"], "agreement", "change", "change in a batch", *heads, ""]
     text = [f"`{model}` on {gpu}; targets `cpu` on {first['cpu']}.", "", f"| {' | '.join(columns)} |"]
@@ -126,8 +132,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         project = Project.open(Path.cwd())
         machine()
-        entry = catalog.load(project, given[0]) if given else catalog.load_all(project)[0]
-        folder = check(project, entry)
+        entries = [catalog.load(project, given[0])] if given else catalog.load_all(project)
+        if not entries:
+            raise UserError("gpu-check needs a model: the catalogue has none")
+        folder = check(project, entries[0])
     except CommandError as error:
         fail(str(error))
         return error.exit_status

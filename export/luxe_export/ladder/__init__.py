@@ -1,8 +1,8 @@
 """The ladder: the same model at several precisions, each step a `Recipe`.
 
-ladder.recipes(target, cpu) ─► the steps that are tried by default, in the order that settles ties
-Workshop(raw, …)            ─► what all of them start from, built once
-recipe.build(workshop, path) ─► one candidate's ONNX file
+recipes(target)               ─► the steps that are tried by default, in the order that settles ties
+Workshop(raw, …)              ─► what all of them start from, built once
+build(recipe, workshop, path) ─► one candidate's ONNX file
 """
 
 from __future__ import annotations

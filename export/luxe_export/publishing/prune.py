@@ -11,7 +11,7 @@ from pathlib import Path
 from luxe import repository as store
 from luxe.errors import UserError
 from luxe.manifest import engine_name
-from luxe_export.publishing.publish import changing
+from luxe_export.publishing.publish import changing, check_published
 
 __all__ = ["prune"]
 
@@ -26,16 +26,12 @@ def prune(repository: Path, model: str, *, keep: int) -> list[int]:
     """
     if keep < 1:
         raise UserError(f"a model keeps at least its newest version: --keep {keep} is under 1")
-    text, engine = repository / model, repository / engine_name(model)
-    if not store.versions(text):
-        raise UserError(f"{model} was never published in {repository}")
+    check_published(repository, model)
     with changing(repository):
-        numbers = store.versions(text)
-        kept = set(numbers[-keep:])
-        old = store.state(repository, model)
-        gone = sorted({*numbers, *store.versions(engine)} - kept)
+        last = store.highest(repository, model)
+        text, engine = (store.versions(repository / entry) for entry in (model, engine_name(model)))
+        gone = sorted({*text, *engine} - set(text[-keep:]))
         if gone:
-            last = max(old.last, *numbers, *gone)
             store.save_state(repository, model, store.State(last=last, removing=tuple(gone)))
             store.recover(repository, model)
     return gone

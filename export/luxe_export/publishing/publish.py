@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +25,13 @@ from typing import TYPE_CHECKING, Any
 from luxe import access
 from luxe import repository as store
 from luxe.errors import UserError
-from luxe.manifest import MANIFEST, SIGNATURE, File, Manifest, engine_name
+from luxe.manifest import MANIFEST, NAME, SIGNATURE, File, Manifest, engine_name
 from luxe.repository import State, latest_manifest
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["Parts", "add", "changing", "check_writable", "latest_manifest", "publish"]
+__all__ = ["Parts", "add", "changing", "check_published", "check_writable", "latest_manifest", "publish"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +45,34 @@ class Parts:
     """Inside the version."""
 
 
-def check_writable(repository: Path) -> None:
-    """Make the repository, and try to write in it, before hours of work go into an export.
+def check_writable(repository: Path, model: str) -> None:
+    """Make the repository, and try to write wherever `publish` will, before hours of work go into an export.
 
     Raises:
         UserError: it cannot be written.
     """
+    folder = repository
     try:
         repository.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=repository):
-            pass
+        for folder in (repository, *(_staging(repository, name) for name in (model, engine_name(model)))):
+            with tempfile.TemporaryFile(dir=folder):
+                pass
     except OSError as error:
-        raise UserError(f"the repository {repository} is not writable: {error.strerror}") from None
+        raise UserError(f"cannot publish in {repository}: {folder} is not writable: {error.strerror}") from None
+
+
+def check_published(repository: Path, model: str) -> None:
+    """Look whether there is a model of this name; its engine's entry is none.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not re.fullmatch(NAME, model) or model.endswith(engine_name("")):
+        raise UserError(
+            f"{model!r} is no model's name: it has small letters, digits and '-', and no '-engine' at its end"
+        )
+    if not store.versions(repository / model):
+        raise UserError(f"{model} was never published in {repository}")
 
 
 def publish(
@@ -78,7 +95,7 @@ def publish(
     Raises:
         UserError: the repository is not writable; it keeps what it had.
     """
-    check_writable(repository)
+    check_writable(repository, text.name)
     with changing(repository):
         return add(repository, engine, text, manifest, key=key)
 
@@ -90,7 +107,9 @@ def changing(repository: Path) -> Iterator[None]:
         with access.writing(repository):
             yield
     except OSError as error:
-        raise UserError(f"cannot change {repository}: {error.filename}: {error.strerror}") from None
+        # A write that fails, on a full disk say, names no file.
+        where = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"cannot change {repository}: {where}{error.strerror}") from None
 
 
 def add(
@@ -107,8 +126,7 @@ def add(
         raise UserError(f"a model's engine is named NAME-engine: {text.name!r} and {engine.name!r} do not fit")
     remembered = (repository / store.state_name(text.name)).exists()
     old = store.state(repository, text.name)
-    there = (*store.versions(repository / text.name), *store.versions(repository / engine.name))
-    version = max(old.last, *there, 0) + 1
+    version = store.highest(repository, text.name) + 1
     shown = False
     store.save_state(repository, text.name, old.model_copy(update={"adding": version}))
     try:
@@ -137,6 +155,12 @@ def add(
     return version
 
 
+def _staging(repository: Path, name: str) -> Path:
+    """Return the folder in which an entry's next version is written."""
+    # Triton reads every folder of a repository as a model, so a new entry appears in one rename, complete.
+    return repository / name if (repository / name).exists() else store.beside(repository)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Entry:
     """An entry's new version, out of Triton's sight."""
@@ -148,10 +172,8 @@ class _Entry:
 
 @contextlib.contextmanager
 def _staged(repository: Path, parts: Parts, version: int) -> Iterator[_Entry]:
-    entry = repository / parts.name
-    # Triton reads every folder of a repository as a model, so a new entry appears in one rename, complete.
-    new = not entry.exists()
-    parent = store.beside(repository) if new else entry
+    entry, parent = repository / parts.name, _staging(repository, parts.name)
+    new = parent != entry
     scratch = Path(tempfile.mkdtemp(prefix=store.prefix(repository), dir=parent))
     folder = scratch / str(version)
 

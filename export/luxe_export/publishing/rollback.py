@@ -6,14 +6,16 @@ manifest says whose they are.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luxe import repository as store
+from luxe import signing
 from luxe.errors import UserError
-from luxe.manifest import MANIFEST, SIGNATURE, Manifest, ManifestError, parse
+from luxe.manifest import SIGNATURE, Manifest
 from luxe.verify import verify
-from luxe_export.publishing.publish import Parts, add, changing
+from luxe_export.publishing.publish import Parts, add, changing, check_published
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,16 +39,15 @@ def rollback(
         The new version, and the older one whose files it has.
 
     Raises:
-        UserError: no such version, it is spoilt, it is current already, or it is signed and there is no key.
+        UserError: no such version, it is spoilt, it is current already, it is signed and there is no key, or it is
+            not known to be the publisher's and would be signed.
     """
-    if not store.versions(repository / model):
-        raise UserError(f"{model} was never published in {repository}")
+    check_published(repository, model)
     with changing(repository):
-        manifests = _manifests(repository, model)
-        target = _target(manifests, model, to)
+        manifests, newest = store.manifests(repository, model), store.versions(repository / model)[-1]
+        target = _target(manifests, model, newest, to)
         old = manifests[target]
-        if key is None and (repository / model / str(target) / SIGNATURE).exists():
-            raise UserError(f"version {target} of {model} is signed: sign its copy too, with --sign PRIVATE.pem")
+        _refuse_forged(repository / model, target, newest, key)
         _refuse_spoilt(repository, model, target)
         origin = _origin(manifests, target)
         text, engine = (_parts(repository, old, entry) for entry in old.entries)
@@ -54,19 +55,8 @@ def rollback(
     return version, target
 
 
-def _manifests(repository: Path, model: str) -> dict[int, Manifest]:
-    found = {}
-    for version in store.versions(repository / model):
-        path = repository / model / str(version) / MANIFEST
-        try:
-            found[version] = parse(path.read_bytes(), where=path)
-        except (ManifestError, FileNotFoundError):
-            continue  # a version that nobody can go back to
-    return found
-
-
-def _target(manifests: dict[int, Manifest], model: str, to: int | None) -> int:
-    current = _origin(manifests, max(manifests, default=0))
+def _target(manifests: dict[int, Manifest], model: str, newest: int, to: int | None) -> int:
+    current = _origin(manifests, newest)
     if to is None:
         older = [version for version in manifests if version < current]
         if not older:
@@ -81,13 +71,29 @@ def _target(manifests: dict[int, Manifest], model: str, to: int | None) -> int:
 
 
 def _origin(manifests: dict[int, Manifest], version: int) -> int:
-    """Return the version that first had these files."""
+    """Return the version that first had these files; of one whose manifest is spoilt nobody knows another."""
     while version in manifests:
         older = manifests[version].rollback_of
         if older is None:
             break
         version = older
     return version
+
+
+def _refuse_forged(entry: Path, version: int, newest: int, key: Ed25519PrivateKey | None) -> None:
+    """Refuse to lose a signature, and to sign what somebody else may have put there."""
+    what = f"version {version} of {entry.name}"
+    signed, current = (os.path.lexists(entry / str(number) / SIGNATURE) for number in (version, newest))
+    if signed and key is None:
+        raise UserError(f"{what} is signed: sign its copy too, with --sign PRIVATE.pem")
+    if signed and key and not signing.signed(entry / str(version), key.public_key()):
+        raise UserError(
+            f"{what} cannot be signed again: what lies beside its manifest is not its signature by this key"
+        )
+    if not signed and key and current:
+        raise UserError(
+            f"{what} is not signed, and version {newest}, the current one, is: nobody vouches for its files"
+        )
 
 
 def _refuse_spoilt(repository: Path, model: str, version: int) -> None:

@@ -30,7 +30,8 @@ def quality_and_speed(facts: Mapping[str, Any]) -> str | None:
         return None
     relative = all(c["latency"]["ratio"] is not None for c in drawn)
     times = [c["latency"]["ratio" if relative else "ms_per_text"] for c in drawn]
-    original = facts["pytorch"]["metric"]
+    original, quality = facts["pytorch"]["metric"], facts["quality"]
+    bound = None if original is None else max(original - quality["max_metric_drop"], quality["min_metric"])
     with _style():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -40,7 +41,7 @@ def quality_and_speed(facts: Mapping[str, Any]) -> str | None:
         canvas = FigureCanvasAgg(figure)
         figure.subplots_adjust(**_MARGINS)
         axes = figure.subplots()
-        low, high = _heights(drawn, original)
+        low, high = _heights(drawn, original, bound)
         axes.set_xlim(*_widths(times))
         axes.set_ylim(low, high)
         axes.set_xlabel("time of a text, relative to fp32" if relative else "time of a text, ms")
@@ -51,13 +52,13 @@ def quality_and_speed(facts: Mapping[str, Any]) -> str | None:
         if original is not None:
             axes.axhline(original, color=_INK, linewidth=1)
             lines.append(original)
-            bound = max(original - facts["quality"]["max_metric_drop"], facts["quality"]["min_metric"])
-            if bound > low:
-                axes.axhline(bound, color=_FAILS, linewidth=0.8, linestyle=(0, (4, 3)))
-                lines.append(bound)
+        if bound is not None and bound > low:
+            axes.axhline(bound, color=_FAILS, linewidth=0.8, linestyle=(0, (4, 3)))
+            lines.append(bound)
         marks = [_mark(axes, c, facts["winner"], time, low) for c, time in zip(drawn, times, strict=True)]
         _name(axes, canvas, marks, lines)
-        _legend(axes, {_kind(c, facts["winner"]) for c in drawn}, original is not None)
+        kinds = {_kind(c, facts["winner"]) for c in drawn}
+        _legend(axes, kinds, original=original is not None, least=bound in lines)
         return _data_uri(figure)
 
 
@@ -97,15 +98,15 @@ def reliability(
         return _data_uri(figure)
 
 
-def _heights(drawn: Sequence[Mapping[str, Any]], original: float | None) -> tuple[float, float]:
-    """Return the limits of y: PyTorch and what is not far below it, with room for labels."""
+def _heights(drawn: Sequence[Mapping[str, Any]], original: float | None, bound: float | None) -> tuple[float, float]:
+    """Return the limits of y: PyTorch, what is not far below it and a bound above them, with room for labels."""
     spans = [(*c["measurement"]["metric_interval"], c["measurement"]["metric"]) for c in drawn]
     spans = [(m if low is None else low, m if high is None else high, m) for low, high, m in spans]
     level = max(m for *_, m in spans) if original is None else original
     widest = max(0.02, max((high - low for low, high, m in spans if m >= level - 0.05), default=0.1))
     near = [span for span in spans if span[2] >= level - _FAR * widest]
     bottom = min([level, *(low for low, *_ in near)])
-    top = max([level, *(high for _, high, _ in near)])
+    top = max([level, level if bound is None else bound, *(high for _, high, _ in near)])
     room = 0.16 * max(top - bottom, 1e-3)
     return bottom - room, top + room
 
@@ -195,7 +196,7 @@ def _name(axes: Any, canvas: Any, marks: Sequence[_Mark], lines: Sequence[float]
             axes.add_artist(Line2D(*zip(*far, strict=True), transform=pixels, color=_QUIET, linewidth=0.7, zorder=2))
 
 
-def _legend(axes: Any, kinds: set[str], original: bool) -> None:
+def _legend(axes: Any, kinds: set[str], *, original: bool, least: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -204,10 +205,10 @@ def _legend(axes: Any, kinds: set[str], original: bool) -> None:
         if kind in kinds
     ]
     if original:
-        handles += [
-            Line2D([], [], color=_INK, linewidth=1, label="PyTorch"),
-            Line2D([], [], color=_FAILS, linewidth=0.8, linestyle=(0, (4, 3)), label="least that passes"),
-        ]
+        handles.append(Line2D([], [], color=_INK, linewidth=1, label="PyTorch"))
+    if least:
+        dashes = (0, (4, 3))
+        handles.append(Line2D([], [], color=_FAILS, linewidth=0.8, linestyle=dashes, label="least that passes"))
     axes.legend(
         handles=handles,
         frameon=False,

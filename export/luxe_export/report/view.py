@@ -72,7 +72,8 @@ class Page:
     wins: bool
     details: dict[str, Any]
     """Its details; every key is there."""
-    changed: tuple[Text, ...]
+    changed: tuple[Text, ...] | None
+    """Rows with another answer than before; None where nothing is known of them."""
     probabilities: bool
     """Answers are probabilities."""
 
@@ -88,7 +89,9 @@ def page(facts: Mapping[str, Any]) -> Page:
         name=name,
         wins=name == facts["winner"],
         details=details,
-        changed=tuple(_text(row) for row in details["changed"] or ()),
+        changed=None
+        if details["changed"] is None
+        else tuple(_text(row) for row in details["changed"] if row["change"]),
         probabilities=facts["pytorch"]["calibration_error"] is not None,
     )
 
@@ -128,7 +131,7 @@ def number(value: float | None, *, digits: int = 4, sign: bool = False) -> str:
 
 def _line(facts: Mapping[str, Any], candidate: Mapping[str, Any], shapes: int) -> Line:
     name, latency = candidate["candidate"], candidate["latency"]
-    fails = candidate["findings"] or candidate["measurement"] is None or latency is None
+    fails = candidate["findings"] or candidate["measurement"] is None
     said = [line.removeprefix(f"{name}: ") for line in facts["explain"] if line.startswith(f"{name}: ")]
     return Line(
         name=name,

@@ -47,6 +47,30 @@ def test_texts_are_of_the_length_mix():
     assert np.log(lengths).std() == pytest.approx(0.72, abs=0.08)
 
 
+@pytest.mark.parametrize("vocabulary", [400, 30_522])
+def test_one_word_in_five_takes_two_tokens(vocabulary):
+    known = standard_model.words(vocabulary)
+    size = dataclasses.replace(standard_model.DISTILBERT_BASE, vocabulary=vocabulary)
+    tokenizer = standard_model._tokenizer(size, known)
+    written = " ".join(standard_model.texts(300, known, seed=3)).split()
+    counts = [len(tokenizer.tokenize(word)) for word in written]
+    assert set(counts) == {1, 2}
+    assert np.mean(counts) == pytest.approx(1.2, abs=0.02)
+
+
+def test_the_load_before_is_not_the_benchs_own(tmp_path, monkeypatch):
+    load = [0.5]
+    monkeypatch.setattr(export_cost.os, "getloadavg", lambda: (load[0], 0, 0))
+    monkeypatch.setattr(standard_model, "write", lambda root, size: load.__setitem__(0, 2.0))
+    monkeypatch.setattr(export_cost, "_export", lambda root, log: (GOOD, []))
+    monkeypatch.setattr(export_cost, "_measured", lambda project: ALL)
+    (tmp_path / "catalog").mkdir()
+    project = Project.open(tmp_path)
+    export_cost.bench(project, as_json=True)
+    line = json.loads((project.bench_results / export_cost.HISTORY).read_text(encoding="utf-8"))
+    assert (line["load_before"], line["load_after"]) == (0.5, 2.0)
+
+
 def test_texts_are_the_same_by_seed():
     known = standard_model.words(3000)
     assert standard_model.texts(5, known, seed=1) == standard_model.texts(5, known, seed=1)

@@ -119,7 +119,7 @@ def test_an_entry_cannot_be_changed(project):
 @pytest.mark.parametrize(
     ("before", "key", "allowed"),
     [
-        ("description", "colour", "description, task, labels, max_length, problem_type, text_pairs"),
+        ("description", "colour", "description, task, labels, max_length, auto_truncate, problem_type, text_pairs"),
         ("hub_id", "base.hubid", "hub_id, revision, package, sha256"),
         ("seed", "training.sead", "seed, lora_rank, lora_alpha"),
         ("min_metric", "quality.min_macro_f1", "min_metric, max_metric_drop"),
@@ -164,8 +164,8 @@ DEFAULTS = {
     "max_micro_batch": lambda entry: entry.serving.max_micro_batch == 8,
     "max_padding_share": lambda entry: entry.serving.max_padding_share == 0.12,
     "max_text_bytes": lambda entry: entry.serving.max_text_bytes == 16384,
-    "max_queue": lambda entry: entry.serving.max_queue == 128,
-    "engine_instances": lambda entry: entry.serving.engine_instances == 2,
+    "max_queue": lambda entry: entry.serving.max_queue == 1024,
+    "engine_instances": lambda entry: entry.serving.engine_instances is None,
     "intra_op_threads": lambda entry: entry.serving.intra_op_threads == 1,
 }
 

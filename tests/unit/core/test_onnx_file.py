@@ -88,6 +88,37 @@ def test_half_of_the_external_fields_is_enough(tmp_path, field):
     assert "external data" in " ".join(problems(tmp_path, model(graph([], [weights]))))
 
 
+def varint(number):
+    last, more = number & 0x7F, number >> 7
+    return bytes([last | 0x80]) + varint(more) if more else bytes([last])
+
+
+def field(tag, content):
+    return varint(tag) + (varint(content) if isinstance(content, int) else varint(len(content)) + content)
+
+
+@pytest.mark.parametrize("beyond", [2**32, 2**34, 2**35])
+@pytest.mark.parametrize("name", ["data_location", "external_data"])
+def test_a_tag_of_more_than_32_bits_hides_nothing(tmp_path, name, beyond):
+    """ONNX Runtime's protobuf cuts such a tag to 32 bits, and reads what we would skip as a field we do not know."""
+    location = onnx.StringStringEntryProto(key="location", value="../../secret").SerializeToString()
+    tag, content = {"data_location": (14 << 3, 1), "external_data": (13 << 3 | 2, location)}[name]
+    whole = model(graph()).SerializeToString()
+    for add, words in ((0, "external data"), (beyond, "not an ONNX model")):
+        weights = tensor().SerializeToString() + field(tag + add, content)
+        assert words in problems(tmp_path, whole + field(0x3A, field(0x2A, weights)))[0]
+
+
+def test_a_field_of_more_than_31_bits_is_none(tmp_path):
+    path = tmp_path / "model.onnx"
+    head = model(graph()).SerializeToString() + varint(0x52) + varint(2**31)
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(len(head) + 2**31)
+    with pytest.raises(onnx_file.MalformedOnnx):
+        onnx_file.read(path)
+
+
 def test_every_way_to_a_tensor_is_known():
     """Held against onnx's own descriptors, so that a later onnx with more places fails here."""
     numbers = {

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+import tracemalloc
 import types
 
 import numpy as np
@@ -13,7 +14,6 @@ from luxe.errors import UserError
 from luxe.schema import Entry
 from luxe_export.evaluation import calibration_rows, load, tokenize
 from luxe_export.gate import bootstrap
-from luxe_training.calibration import expected_calibration_error
 
 SLO = {"requests_per_s": 1.0, "p50_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0, "max_error_share": 0.0}
 WORDS = ["anna", "lives", "in", "paris", "new", "york", "with", "this", "is", "a", "b", "c", "."]
@@ -66,9 +66,10 @@ def test_macro_f1_is_scikit_learns(single, guesses):
         assert single.score(guesses, units) == pytest.approx(f1_score(right[units], given[units], average="macro"))
 
 
-def test_the_calibration_error_is_that_of_training(single, guesses):
-    expected = expected_calibration_error(np.stack(guesses), np.arange(60) % 3)
-    assert single.calibration_error(guesses) == pytest.approx(expected)
+def test_the_calibration_error_is_the_mean_gap_of_ten_bins(single, guesses):
+    claims = sorted((float(p.max()), p.argmax() == i % 3) for i, p in enumerate(guesses))
+    gaps = [abs(sum(c - right for c, right in claims[i : i + 6])) for i in range(0, 60, 6)]
+    assert single.calibration_error(guesses) == pytest.approx(sum(gaps) / 60)
     assert sum(b.count for b in single.reliability(guesses)) == 60
 
 
@@ -179,6 +180,18 @@ def test_embeddings_are_judged_by_their_cosines(tmp_path):
     for units in samples(30):
         expected = spearmanr(np.array(cosines)[units], scores[units]).statistic
         assert own.score(list(given), units) == pytest.approx(expected)
+
+
+def test_a_long_text_does_not_cost_memory_in_every_row(tmp_path):
+    rows = [{"text": f"{i}", "text_pair": "x", "score": i} for i in range(200)]
+    rows[0]["text"] = "x" * 50_000
+    (tmp_path / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    tracemalloc.start()
+    try:
+        load(entry("feature-extraction"), tmp_path, source())
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
 
 
 def turned(*degrees):
@@ -374,12 +387,15 @@ def test_many_units_are_drawn_in_parts(single, guesses, monkeypatch):
     [
         (entry(), {"text": "x"}, "KeyError('label')"),
         (entry(), {"text": " ", "label": "a"}, '"text" is empty'),
+        (entry(), {"text": "x \ud83d", "label": "a"}, "holds \\ud83d, half of a character"),
+        (entry("text-ranking"), {"query": "x", "document": "\udc00", "label": 1}, '"document" holds \\udc00'),
         (entry(), {"text": "x", "label": "d"}, "'d' is not one of the catalogue's a, b, c"),
         (entry(text_pairs=True), {"text": "x", "label": "a"}, "text_pair"),
         (entry(problem_type="multi_label_classification"), {"text": "x", "labels": "a"}, "list of names"),
         (entry(problem_type="multi_label_classification"), {"text": "x", "labels": ["z"]}, "a, b, c"),
         (entry(problem_type="regression", labels=("x",)), {"text": "x", "label": "1"}, "must be a number"),
         (entry(problem_type="regression", labels=("x",)), {"text": "x", "label": True}, "must be a number"),
+        (entry(problem_type="regression", labels=("x",)), {"text": "x", "label": 10**400}, "must be a number"),
         (entry(problem_type="regression", labels=("x",)), {"text": "x", "label": [1, 2]}, "1 number"),
         (entry("feature-extraction"), {"text": "x", "text_pair": "y", "score": math.nan}, "must be a number"),
         (entry("text-ranking"), {"query": "x", "document": "y", "label": -1}, "0 or more"),
@@ -446,6 +462,15 @@ def test_of_zero_shot_the_hypothesis_stays_whole():
     assert row == ["[CLS]", "a", "[SEP]", "this", "is", "a", ".", "[SEP]"]
 
 
+def test_a_hypothesis_that_leaves_no_room_is_named():
+    fits = {"labels": ("a", "b c"), "hypothesis_template": "this is {}", "max_length": 8}
+    ids(entry("zero-shot-classification", **fits), [("a", "this is b c")])
+    model = entry("zero-shot-classification", **{**fits, "labels": ("a", "b c c", "b")})
+    said = "catalog/tiny.toml: the label 'b c c' with hypothesis_template leaves no room for a text within 8 tokens"
+    with pytest.raises(UserError, match=said):
+        ids(model, [("a", "this is a"), ("a", "this is b c c"), ("a", "this is b")])
+
+
 def train(folder, rows):
     (folder / "train.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
 
@@ -473,6 +498,17 @@ def test_calibration_does_not_hold_the_data(tmp_path):
     assert list(itertools.islice(rows, 1)) == ["x"]  # the bad line is not read before it is reached
     with pytest.raises(UserError, match=r"train\.jsonl line 101"):
         list(rows)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [('{"text": "\\ud83d"}', "half of a character"), ("[" * 100_000, "nested too deeply"), ("{}", "KeyError")],
+)
+def test_a_bad_calibration_row_is_named(tmp_path, line, said):
+    (tmp_path / "train.jsonl").write_text(line)
+    with pytest.raises(UserError, match=said) as refused:
+        list(calibration_rows(entry(), tmp_path, 1))
+    assert "train.jsonl line 1" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def test_why_each_lost(tmp_path):
     for reason in (
         "agreement with PyTorch 0.9000 is under 0.98",
         "not built: ValueError: no",
-        "1.67x the winner's time",
+        "1.67x the fastest's time",
     ):
         assert reason in said
 
@@ -409,5 +409,45 @@ def test_facts_are_left_as_they_were(tmp_path):
 def test_a_winner_that_was_not_timed(tmp_path):
     """An export for a GPU on a machine without one."""
     write(tmp_path, facts(verdict("fp16", None), verdict("fp32", None), winner="fp16", target="cuda"))
-    page = (tmp_path / "mail" / "7" / "index.html").read_text(encoding="utf-8")
-    assert "fp16 is published as version 7: not timed" in page
+    page = Page((tmp_path / "mail" / "7" / "index.html").read_text(encoding="utf-8"))
+    assert "fp16 is published as version 7: not timed" in page.sections[""]
+    assert [row[0][1] for row in page.table("ladder")[3:]] == ["fp16 wins", "fp32 passes"]
+
+
+LEAST = "<!-- least that passes -->"
+"""What matplotlib writes beside the outlines of these words."""
+
+
+def dashed(picture):
+    """Heights of the dashed red lines; the one in the legend stands above the frame."""
+    found = [e.get("d").split() for e in ElementTree.fromstring(picture).iter() if "#b3261e" in e.get("style", "")]
+    return sorted(float(path[2]) for path in found if path[2] == path[5])
+
+
+@pytest.mark.parametrize(("min_metric", "drop"), [(0.8, 0.01), (0.97, 0.01), (0.0, 0.5)])
+def test_the_legend_has_the_lines_that_are_drawn(tmp_path, min_metric, drop):
+    """The least that passes may lie above all candidates, or too far below them to be shown."""
+    given = facts(verdict("fp32", LATENCY), verdict("int8"))
+    given["quality"] = {**QUALITY, "min_metric": min_metric, "max_metric_drop": drop}
+    picture = next(read(tmp_path, given).pictures())
+    assert (LEAST in picture) == (drop < 0.5)
+    if drop == 0.5:
+        assert dashed(picture) == []
+    else:
+        legend, line = dashed(picture)
+        assert legend < 42 < line < 362, "within the frame"
+
+
+def test_only_answers_that_changed_are_listed(tmp_path):
+    given = facts()
+    rows = given["details"]["int8"]["changed"]
+    for row in rows[2:]:
+        row["change"] = 0.0
+    page = read(tmp_path / "two", given)
+    assert "The 2 texts whose answer changed most" in page.sections["changed"]
+    assert len(page.table("changed")) == 3
+    for row in rows:
+        row["change"] = 0.0
+    page = read(tmp_path / "none", given)
+    assert page.table("changed") == []
+    assert "No answer changed" in page.sections["changed"]

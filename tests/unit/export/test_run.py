@@ -7,13 +7,19 @@ import subprocess
 import sys
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from small_models import KINDS, bring
 
 from luxe import catalog
-from luxe.errors import UserError
+from luxe import repository as store
+from luxe.errors import Rejected, UserError
 from luxe.project import Project
+from luxe.verify import verify
 from luxe_export import run
 from luxe_export.checkpoint import files
+from luxe_export.gate import measurement
+from luxe_export.publishing.publish import Parts, publish
 from luxe_training.base import sha256
 
 NAME = "comment-intent"
@@ -94,7 +100,7 @@ def test_target_and_candidates_are_inputs(project):
         ('"spam", "conversation"', '"conversation", "spam"'),
         ("min_agreement = 0.98", "min_agreement = 0.97"),
         ("max_micro_batch = 8", "max_micro_batch = 9"),
-        ("engine_instances = 2", "engine_instances = 1"),
+        ("intra_op_threads = 1", "intra_op_threads = 2"),
         ('sha256 = "53aa', 'sha256 = "53ab'),
     ],
 )
@@ -178,6 +184,84 @@ def test_a_spoilt_training_text_is_the_users_to_mend(tmp_path):
     project = Project.open(tmp_path)
     with (project.data("colours") / "train.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"text": 3, "label": "red"}\n')
-    with pytest.raises(UserError, match=r"colours/train\.jsonl line \d+: not a row of text-classification"):
+    with pytest.raises(UserError, match=r'colours/train\.jsonl line \d+: "text" is empty or no text'):
         run.export(project, catalog.load(project, "colours"), project.checkpoint("colours"))
     assert not (project.repository / "colours").exists()
+
+
+@pytest.fixture
+def colours(tmp_path):
+    """A small model to export."""
+    bring(tmp_path, "distilbert", KINDS["single-label"], "colours", tests=12, trains=12)
+    return Project.open(tmp_path)
+
+
+def export(project, candidates=("fp32",), **options):
+    entry = catalog.load(project, "colours")
+    return run.export(project, entry, project.checkpoint("colours"), candidates=candidates, **options)
+
+
+def test_what_is_up_to_date_but_not_signed_is_exported_again(colours, tmp_path):
+    key = Ed25519PrivateKey.generate()
+    pem = tmp_path / "private.pem"
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    done = [export(colours), export(colours, sign=pem), export(colours, sign=pem), export(colours)]
+    assert [(outcome.version, outcome.reused) for outcome in done] == [(1, False), (2, False), (2, True), (2, True)]
+    findings = verify(colours.repository, key=key.public_key()).findings
+    assert [finding.path for finding in findings] == ["colours/1/manifest.json.sig"]
+
+
+def test_a_publisher_that_was_killed_has_not_published_yet(project, capsys):
+    """Its version is there, but what lies beside the versions is not the newest one's: an export ends that first."""
+    given = inputs(project)
+
+    def put(mark):
+        engine = Parts(f"{NAME}-engine", {"config.pbtxt": mark}, {"model.onnx": b"\x08\x08\x3a\x00\x42\x02\x10\x12"})
+        text = Parts(NAME, {"config.pbtxt": mark}, {"luxe.json": b"{}"})
+        return publish(project.repository, engine, text, {"precision": "fp32", "inputs_sha256": given})
+
+    put(b"old"), put(b"new")
+    for entry in (NAME, f"{NAME}-engine"):
+        (project.repository / entry / "config.pbtxt").write_bytes(b"old")
+    store.save_state(project.repository, NAME, store.State(last=1, adding=2))
+    entry = catalog.load(project, NAME)
+    assert run.export(project, entry, project.checkpoint(NAME), candidates=STEPS).version == 2
+    assert "up to date" in capsys.readouterr().err
+    assert verify(project.repository).findings == []
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(colours, capsys):
+    colours.reports.write_text("in the way", encoding="utf-8")
+    assert export(colours, as_json=True).version == 1
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert (said["version"], said["report"]) == (1, None)
+    lines = err.splitlines()
+    assert any(line.startswith("published colours version 1") for line in lines)
+    (warning,) = [line for line in lines if "no report" in line]
+    assert str(colours.reports) in warning
+    assert store.versions(colours.repository / "colours") == [1]
+
+
+def test_what_failed_is_named(colours, capsys, monkeypatch):
+    """Building and measuring fail for different reasons. And that there is no report is not the reason of a refusal."""
+    colours.reports.write_text("in the way", encoding="utf-8")
+    build = run.ladder.build
+
+    def broken(recipe, *arguments):
+        if recipe.name == "int8-per-token":
+            raise ValueError("no such operator")
+        build(recipe, *arguments)
+
+    def lost(*_, **__):
+        raise MemoryError("killed")
+
+    monkeypatch.setattr(run.ladder, "build", broken)
+    monkeypatch.setattr(measurement, "measure", lost)
+    with pytest.raises(Rejected, match=r"nothing was published$"):
+        export(colours, ("fp32", "int8-per-token"))
+    said = capsys.readouterr().err
+    assert "fp32: not measured: MemoryError: killed" in said
+    assert "int8-per-token: not built: ValueError: no such operator" in said

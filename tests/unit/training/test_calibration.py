@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from luxe_training.calibration import expected_calibration_error, fit_temperature, softmax
+from luxe_training import calibration
+from luxe_training.calibration import fit_temperature, softmax
+
+
+def expected_calibration_error(probabilities, labels, bins=10):
+    right = probabilities.argmax(axis=1) == labels
+    return calibration.expected_calibration_error(calibration.reliability(probabilities.max(axis=1), right, bins=bins))
 
 
 def sample(probabilities, rng):
@@ -71,3 +77,16 @@ def test_gaps_of_opposite_sign_do_not_cancel():
 def test_fewer_answers_than_bins():
     error = expected_calibration_error(*answers(0.75, 1.0, 3), bins=10)
     assert error == pytest.approx(0.25)
+
+
+def test_no_answers_have_no_error():
+    bins = calibration.reliability(np.array([]), np.array([], dtype=bool))
+    assert bins == () and calibration.expected_calibration_error(bins) == 0
+
+
+def test_bins_are_of_equal_count_and_rise():
+    confidence = np.random.default_rng(8).random(103)
+    bins = calibration.reliability(confidence, confidence > 0.5)
+    assert [b.count for b in bins] == [11, 11, 11, *[10] * 7]
+    assert [b.confidence for b in bins] == sorted(b.confidence for b in bins)
+    assert sum(b.accuracy * b.count for b in bins) == pytest.approx((confidence > 0.5).sum())

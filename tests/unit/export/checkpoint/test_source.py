@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -192,6 +193,12 @@ def test_truncated_weights(colours, folder, share):
     ("key", "value"),
     [
         ("num_hidden_layers", 10**9),
+        ("n_layer", 10**6),
+        ("n_head", 10**6),
+        ("num_feedforward_networks", 10**6),
+        ("block_sizes", [4, 10**6]),
+        ("text_config", {"num_hidden_layers": 10**6}),
+        ("num_hidden_layers", 10**400),
         ("num_attention_heads", 10**9),
         ("num_labels", 10**9),
         ("vocab_size", 10**12),
@@ -208,6 +215,16 @@ def test_numbers_that_no_encoder_has(colours, folder, key, value):
     message = refusal(colours, folder)
     assert "\n" not in message
     assert len(message) < 600
+
+
+def test_a_label_may_be_called_as_a_number_of_layers_is(colours, folder):
+    change_config(folder, label2id={"red": 0, "green": 1, "num_hidden_layers": 2000})
+    source.load(colours, folder)
+
+
+def test_groups_of_groups_that_no_encoder_has(colours, folder):
+    change_config(folder, num_hidden_groups=900, inner_group_num=900)
+    assert "num_hidden_groups times inner_group_num is 810000" in refusal(colours, folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": "1.0"}', '{"model": {"type": "Nothing"}}'])
@@ -317,6 +334,12 @@ def test_another_head(colours, folder):
     assert "BertForTokenClassification" in refusal(colours, folder)
 
 
+@pytest.mark.parametrize("architectures", [5, "BertForSequenceClassification", {"a": 1}])
+def test_architectures_that_are_no_list(colours, folder, architectures):
+    change_config(folder, architectures=architectures)
+    assert "architectures must be a list" in refusal(colours, folder)
+
+
 @pytest.fixture(scope="module")
 def tasks(tmp_path_factory):
     """A folder and an entry by kind."""
@@ -349,6 +372,14 @@ def test_a_model_that_is_no_nli_model(tasks, tmp_path, labels):
     entry, folder = tasks("zero-shot-classification", tmp_path / "checkpoint")
     change_config(folder, id2label=dict(enumerate(labels)), label2id={x: i for i, x in enumerate(labels)})
     assert "not of an NLI model" in refusal(entry, folder)
+
+
+@pytest.mark.parametrize("place", ["two", None, [2], True, 3, -1, 10**400])
+def test_a_label_without_a_place(tasks, tmp_path, place):
+    entry, folder = tasks("zero-shot-classification", tmp_path / "checkpoint")
+    change_config(folder, label2id={"contradiction": 0, "neutral": 1, "entailment": place})
+    message = refusal(entry, folder)
+    assert "a label's place is 0 to 2, not" in message and len(message) < 300
 
 
 @pytest.mark.parametrize(
@@ -385,6 +416,12 @@ def as_sentence_transformer(folder, pooling, *, normalize=True, kind="sentence_t
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"word_embedding_dimension": 64} | pooling))
 
 
+def change_modules(folder, change):
+    rows = json.loads((folder / "modules.json").read_text())
+    change(rows)
+    (folder / "modules.json").write_text(json.dumps(rows))
+
+
 @pytest.mark.parametrize(
     "pooling", [{"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, {"pooling_mode": "mean"}]
 )
@@ -406,6 +443,7 @@ def test_a_sentence_transformer(tasks, tmp_path, pooling):
         ({"pooling_mode_max_tokens": True}, {}, "max_tokens"),
         ({"pooling_mode": "mean"}, {"normalize": False}, "normalize false"),
         ({"pooling_mode": ["mean", "cls"]}, {}, "not in 2"),
+        ({"pooling_mode": 5}, {}, "pooling is 5"),
         ({"pooling_mode": "mean"}, {"kind": "sentence_transformers.models.Dense"}, "Dense"),
         ({"pooling_mode": "mean"}, {"kind": "evil.Pooling"}, "remote code"),
     ],
@@ -414,6 +452,31 @@ def test_a_sentence_transformer_other_than_the_catalogues(tasks, tmp_path, pooli
     entry, folder = tasks("feature-extraction", tmp_path / "checkpoint")
     as_sentence_transformer(folder, pooling, **options)
     assert said in refusal(entry, folder)
+
+
+@pytest.mark.parametrize("path", ["../elsewhere", "pooling", "3_Pooling", None])
+def test_a_pooling_that_is_none_of_the_checkpoints_files(tasks, tmp_path, path):
+    entry, folder = tasks("feature-extraction", tmp_path / "checkpoint")
+    as_sentence_transformer(folder, {"pooling_mode": "mean"})
+    (folder / "1_Pooling").rename(tmp_path / "elsewhere")
+    (folder / "pooling").symlink_to(tmp_path / "elsewhere")
+    change_modules(folder, lambda rows: rows[1].update(path=path))
+    assert f"{str(path)!r} holds no pooling" in refusal(entry, folder)
+
+
+def test_a_transformer_in_a_folder_of_its_own(tasks, tmp_path):
+    entry, folder = tasks("feature-extraction", tmp_path / "checkpoint")
+    as_sentence_transformer(folder, {"pooling_mode": "mean"})
+    change_modules(folder, lambda rows: rows[0].update(path="0_Transformer"))
+    assert "not of '0_Transformer'" in refusal(entry, folder)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_module_that_comes_twice(tasks, tmp_path, place):
+    entry, folder = tasks("feature-extraction", tmp_path / "checkpoint")
+    as_sentence_transformer(folder, {"pooling_mode": "mean"})
+    change_modules(folder, lambda rows: rows.append(rows[place]))
+    assert "luxe reads a Transformer, its Pooling and Normalize" in refusal(entry, folder)
 
 
 def test_a_sentence_transformer_that_changes_its_texts(tasks, tmp_path):
@@ -522,6 +585,46 @@ def test_an_adapter_is_merged(adapter):
     assert np.abs(loaded.answer(row) - wanted).max() < 1e-5
     assert not any("lora" in name for name, _ in loaded.model.named_parameters())
     assert {"adapter_model.safetensors", "base/model.safetensors", "base/tokenizer.json"} <= set(loaded.sha256)
+
+
+def record(folder, temperature):
+    rest = {"epochs": 1, "metrics": {}, "data_sha256": {}, "base": "", "base_sha256": "", "versions": {}}
+    (folder / "training.json").write_text(json.dumps({"temperature": temperature, **rest}))
+
+
+def test_the_temperature_divides_the_logits(adapter):
+    entry, folder, _ = adapter
+    row = {"input_ids": [2, 3, 2], "attention_mask": [1, 1, 1]}
+    before = source.load(entry, folder).answer(row)
+    record(folder, 2)
+    assert source.load(entry, folder).answer(row) == pytest.approx(before / 2, abs=1e-6)
+    assert np.abs(before).max() > 1e-3
+
+
+def test_a_head_without_a_bias_is_divided_and_no_head_is_refused(tmp_path):
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(4, 3, bias=False))
+    model.config = types.SimpleNamespace(num_labels=3)
+    before = model[0].weight.detach().numpy().copy()
+    source._fold_temperature(model, 4.0, tmp_path)
+    assert model[0].weight.detach().numpy() == pytest.approx(before / 4)
+    model.config.num_labels = 2
+    with pytest.raises(UserError, match="no classifier"):
+        source._fold_temperature(model, 4.0, tmp_path)
+
+
+@pytest.mark.parametrize("temperature", ["warm", None, True, 0, -1, float("nan"), float("inf"), 10**400])
+def test_a_temperature_that_nothing_can_be_divided_by(adapter, temperature):
+    entry, folder, _ = adapter
+    record(folder, temperature)
+    assert '"temperature" must be a number over 0' in refusal(entry, folder)
+
+
+def test_a_record_that_is_nested_without_end(adapter):
+    entry, folder, _ = adapter
+    (folder / "training.json").write_text("[" * 100_000)
+    assert "is not a training record: nested too deeply" in refusal(entry, folder)
 
 
 def test_an_adapter_of_another_kind(adapter):

@@ -97,12 +97,22 @@ def test_every_candidate_is_explained():
         Verdict("d", None, None, ("not built: why",)),
     ]
     assert explain(verdicts) == [
-        "fp32: passes, but takes 2.44x the winner's time",
+        "fp32: passes, but takes 2.50x the fastest's time",
         "a: wins: 4.10 ms a text, 0.41x fp32's time",
-        "b: passes in 0.98x the winner's time, which counts as equal; a comes first",
+        "b: passes in 1.00x the fastest's time, which counts as equal; a comes first",
         "c: one thing",
         "c: another",
         "d: not built: why",
+    ]
+
+
+def test_the_reason_is_the_one_that_decided():
+    """Within 10 % of the winner, but not of the fastest, which the winner counts as equal to."""
+    verdicts = [verdict("a", 4.3), verdict("b", 4.5), verdict("c", 4.0), verdict("d", 3.0, "fails")]
+    assert winner(*verdicts) == "a"
+    assert explain(verdicts)[1:3] == [
+        "b: passes, but takes 1.12x the fastest's time",
+        "c: passes in 1.00x the fastest's time, which counts as equal; a comes first",
     ]
 
 

@@ -1,5 +1,7 @@
 """A small classifier that is really trained, exported, and then broken in its ONNX file: each fault meets its rule."""
 
+import copy
+import dataclasses
 import json
 import types
 
@@ -323,6 +325,15 @@ def test_a_hopeless_candidate_is_stopped_and_says_so(measured, right, intact, fa
     assert set(measurement.findings(whole, QUALITY)) <= {
         f.replace(", of those seen,", "") for f in measurement.findings(stopped, QUALITY)
     }
+
+
+def test_what_is_not_a_number_is_told_from_what_has_no_unit(measured, right):
+    """Changes are counted in spreads or lengths, which may be 0."""
+    assert measured(not_a_number, quality=QUALITY).stopped.startswith("stopped: a batched answer is not a number; ")
+    endless = copy.copy(right.evaluation)
+    endless.change = lambda before, after, reference=None: np.full(TEXTS, np.inf)
+    m = measured(labels_swapped, quality=QUALITY, against=dataclasses.replace(right, evaluation=endless))
+    assert m.stopped.startswith("stopped: a batched answer moved where PyTorch's answers never vary")
 
 
 @pytest.mark.parametrize("fault", [None, batch_mixed])

@@ -40,6 +40,16 @@ def test_the_table():
     ]
 
 
+def test_the_table_of_what_nothing_could_be_built_of():
+    broken = {"candidate": "fp32", "measurement": None, "latency": None, "findings": ["not built"]}
+    lost = {"candidates": [broken], "winner": None, "metric_name": "macro-F1", "cpu": "two cores"}
+    assert "| cpu | fp32 | - | - | - | - | not built |" in gpu_check.markdown("m", "GPU", {"cpu": lost})
+    # The columns are there as soon as any target has them.
+    both = gpu_check.markdown("m", "GPU", {"cpu": lost, "cuda": report(("fp16", SHAPES, []), winner="fp16")})
+    assert "| cpu | fp32 | - | - | - | - | - | - | not built |" in both
+    assert "| 1.25 | 2.50 | published |" in both
+
+
 @pytest.fixture(scope="module")
 def brought(tmp_path_factory):
     root = tmp_path_factory.mktemp("gpu-check")
@@ -74,6 +84,29 @@ def test_a_target_that_nothing_passes_for(brought):
     with pytest.raises(Rejected, match="for cpu, cuda passes the gate"):
         gpu_check.check(brought, strict)
     assert "largest change" in (brought.reports / "gpu" / "table.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("pretended")
+def test_what_was_finished_is_kept_when_the_next_target_fails(shipped, entry, monkeypatch, tmp_path):
+    def export(project, entry, root, target):
+        if target == "cuda":
+            raise UserError("TensorRT builds no engine")
+        return report(("fp32", SHAPES, []), winner="fp32")
+
+    monkeypatch.setattr(gpu_check, "_export", export)
+    with pytest.raises(UserError, match="builds no engine"):
+        gpu_check.check(Project(tmp_path), entry)
+    written = json.loads((tmp_path / "reports" / "gpu" / "index.json").read_text())
+    assert list(written["exports"]) == ["cpu"]
+    assert "published" in (tmp_path / "reports" / "gpu" / "table.md").read_text()
+
+
+@pytest.mark.usefixtures("pretended")
+def test_an_empty_catalogue(monkeypatch, capsys, tmp_path):
+    (tmp_path / "catalog").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert gpu_check.main([]) == 2
+    assert capsys.readouterr().err == "luxe: gpu-check needs a model: the catalogue has none\n"
 
 
 def test_without_a_driver(monkeypatch, tmp_path):

@@ -37,7 +37,7 @@ def test_cuda(entry, cpu):
     config = read(triton_config.engine(entry, INPUTS, "cuda"))
     assert (config.backend, config.platform) == ("onnxruntime", "")
     assert config.default_model_filename == triton_config.engine_file("cuda") == "model.onnx"
-    assert [(g.kind, g.count) for g in config.instance_group] == [(GPU, entry.serving.engine_instances)]
+    assert [(g.kind, g.count) for g in config.instance_group] == [(GPU, triton_config.instances(entry, "cuda"))]
     assert set(config.parameters) == {"enable_mem_pattern"}
     assert not config.HasField("optimization")
     assert (config.input, config.output) == (cpu.input, cpu.output)

@@ -1,5 +1,7 @@
 """What is published of a model, made from a model; nothing is trained and nothing is measured."""
 
+import types
+
 import numpy as np
 import pytest
 from onnx_graphs import node, write
@@ -7,10 +9,12 @@ from small_models import KINDS, bring
 from tokenizers import Tokenizer
 
 from luxe import catalog
+from luxe.errors import UserError
 from luxe.project import Project
 from luxe_export import evaluation
 from luxe_export.checkpoint import source
 from luxe_export.gate.reference import reference
+from luxe_export.gpu import tensorrt_plan
 from luxe_export.publishing import parts
 from luxe_serving.settings import Settings
 
@@ -75,3 +79,14 @@ def test_labels_are_in_the_models_order(made):
 
 def test_the_versions_that_the_server_must_read(made):
     assert parts.onnx_facts(made("single-label")[2]) == {"ir_version": 10, "opset": 18}
+
+
+def test_a_plan_that_cannot_be_built_is_one_line(made, monkeypatch, tmp_path):
+    def build(*arguments):
+        raise ValueError("TensorRT builds no engine from fp16.onnx; its log says why")
+
+    monkeypatch.setattr(tensorrt_plan, "build", build)
+    entry, loaded, engine, _ = made("single-label")
+    asked = types.SimpleNamespace(tokens=[loaded.tokenizer("bal kun")], lengths=np.array([4]))
+    with pytest.raises(UserError, match=r"^small: TensorRT builds no engine"):
+        parts.parts(entry, loaded, engine, asked, "tensorrt", tmp_path)

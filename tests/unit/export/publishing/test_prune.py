@@ -60,6 +60,20 @@ def test_a_model_that_was_never_published(repository, tmp_path):
             prune(folder, "shapes", keep=1)
 
 
+@pytest.mark.parametrize("name", [ENGINE, "..", f"../model_repository/{TEXT}", ""])
+def test_what_is_no_models_name(repository, name):
+    with pytest.raises(UserError, match="no model's name"):
+        prune(repository, name, keep=1)
+    assert numbers(repository) == ([1, 2, 3, 4], [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("entry", [TEXT, ENGINE])
+def test_a_number_that_none_may_follow(repository, entry):
+    (repository / entry / "99999999999999999999").mkdir()
+    with pytest.raises(UserError, match=f"{entry}/99999999999999999999"):
+        prune(repository, TEXT, keep=1)
+
+
 def test_halves_without_the_other_go_and_numbers_stay_used(repository):
     shutil.rmtree(repository / TEXT / "4")
     shutil.rmtree(repository / TEXT / "2")

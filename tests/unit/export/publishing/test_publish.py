@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from luxe import access
+from luxe import repository as store
 from luxe.errors import UserError
 from luxe_export.publishing import publish
 from luxe_export.publishing.publish import Parts
@@ -167,6 +170,28 @@ def test_what_is_no_version_does_not_count(repository):
     assert put(repository) == 2
 
 
+@pytest.mark.parametrize("entry", [ENGINE, TEXT])
+@pytest.mark.parametrize("number", [2**62 - 1, 10**20 - 1])
+def test_a_number_that_none_may_follow(repository, entry, number):
+    """The model is refused before its note is spoilt, and with it every change of the others."""
+    put(repository)
+    (repository / entry / str(number)).mkdir()
+    before = files(repository)
+    with pytest.raises(UserError, match=f"{entry}/{number}: "):
+        put(repository)
+    assert files(repository) == before
+    other = Parts("shapes", {"config.pbtxt": b"text config"}, {"luxe.json": b""})
+    assert publish.publish(repository, Parts("shapes-engine", {}, {"model.onnx": b""}), other, {}) == 1
+
+
+def test_the_highest_number_that_another_may_follow(repository):
+    put(repository)
+    (repository / TEXT / str(2**62 - 2)).mkdir()
+    assert put(repository) == 2**62 - 1
+    with pytest.raises(UserError, match=f"{2**62 - 1}: "):
+        put(repository)
+
+
 @pytest.mark.parametrize(("engine", "text"), [("colour-engine", TEXT), ("a-engine-engine", "a-engine")])
 def test_names_that_do_not_fit(repository, engine, text):
     with pytest.raises(UserError, match="NAME-engine"):
@@ -201,6 +226,14 @@ def test_the_latest_manifest(repository):
     assert publish.latest_manifest(repository, TEXT)["precision"] == "fp32"
     put(repository, precision="int8 für café")
     assert publish.latest_manifest(repository, TEXT)["precision"] == "int8 für café"
+
+
+@pytest.mark.parametrize("content", ["[1]", "{}", "7", '{"model": "colours", "version": 2}', "{", ""])
+def test_a_manifest_of_another_shape_counts_as_none(repository, content):
+    put(repository, precision="fp32")
+    put(repository, precision="int8")
+    (repository / TEXT / "2" / "manifest.json").write_text(content)
+    assert publish.latest_manifest(repository, TEXT)["precision"] == "fp32"
 
 
 def test_a_spoilt_manifest_counts_as_none(repository):
@@ -273,10 +306,56 @@ def test_a_repository_that_cannot_be_written(tmp_path, where):
     (tmp_path / "file").write_text("a file")
     (tmp_path / "link").symlink_to("/proc/self/no-such-folder")
     repository = tmp_path / where
-    for attempt in (lambda: publish.check_writable(repository), lambda: put(repository)):
+    for attempt in (lambda: publish.check_writable(repository, TEXT), lambda: put(repository)):
         with pytest.raises(UserError) as caught:
             attempt()
         assert str(repository) in str(caught.value)
+
+
+@pytest.mark.parametrize("published", [0, 1])
+@pytest.mark.parametrize("entry", [ENGINE, TEXT])
+def test_where_a_version_will_be_staged_must_be_writable_too(repository, monkeypatch, published, entry):
+    """Before hours go into an export: a new entry is staged beside the repository, a version in its entry."""
+    publish.check_writable(repository, TEXT)
+    if published:
+        put(repository)
+        shutil.rmtree(repository / entry)
+        (repository / entry).write_text("in the way")
+        named = repository / entry
+    else:
+        named = Path("/proc/self/fd")
+        monkeypatch.setattr(store, "beside", lambda _: named)
+    with pytest.raises(UserError, match=f"{named} is not writable"):
+        publish.check_writable(repository, TEXT)
+
+
+def test_a_lock_that_is_none(repository, start_python):
+    """A pipe, which an open would wait at, and for ever."""
+    put(repository)
+    (repository / ".lock").unlink()
+    os.mkfifo(repository / ".lock")
+    program = (
+        "import sys; from pathlib import Path; from luxe import access\n"
+        "with access.reading(Path(sys.argv[1])): print('read')"
+    )
+    assert start_python(program, repository).communicate(timeout=WAIT_S) == ("read\n", "")
+    with pytest.raises(UserError, match=r"\.lock: not a regular file"):
+        put(repository)
+    with pytest.raises(OSError, match="not a regular file"), access.writing(repository):
+        pass
+
+
+def test_a_write_that_fails_is_one_plain_line(repository, monkeypatch):
+    """A full disk names no file."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    put(repository)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError) as caught:
+        put(repository)
+    assert str(caught.value) == f"cannot change {repository}: No space left on device"
 
 
 def test_an_entry_that_is_a_file(repository, tmp_path):

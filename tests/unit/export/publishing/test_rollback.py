@@ -1,4 +1,6 @@
+import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -115,6 +117,12 @@ def test_a_model_that_was_never_published(repository, tmp_path):
             rollback(folder, "shapes")
 
 
+@pytest.mark.parametrize("name", [ENGINE, "..", f"../model_repository/{TEXT}", ""])
+def test_what_is_no_models_name(repository, name):
+    with pytest.raises(UserError, match="no model's name"):
+        rollback(repository, name)
+
+
 @pytest.mark.parametrize("path", [f"{TEXT}/2/luxe.json", f"{ENGINE}/2/model.onnx", f"{TEXT}/2/manifest.json"])
 @pytest.mark.parametrize("harm", ["changed", "missing"])
 def test_a_spoilt_version_does_not_come_back(repository, path, harm):
@@ -133,9 +141,22 @@ def test_a_missing_engine_does_not_come_back(repository):
         rollback(repository, TEXT)
 
 
-def test_a_spoilt_newest_version_is_what_it_is_for(repository):
-    (repository / TEXT / "3" / "luxe.json").write_bytes(b"spoilt")
-    assert rollback(repository, TEXT) == (4, 2)
+@pytest.mark.parametrize("name", ["luxe.json", "manifest.json"])
+@pytest.mark.parametrize("to", [None, 2])
+def test_a_spoilt_newest_version_is_what_it_is_for(repository, name, to):
+    (repository / TEXT / "3" / name).write_bytes(b"spoilt")
+    assert rollback(repository, TEXT, to=to) == (4, 2)
+
+
+def test_a_manifest_that_nobody_writes_to_is_not_waited_for(repository, start_python):
+    (repository / TEXT / "2" / "manifest.json").unlink()
+    os.mkfifo(repository / TEXT / "2" / "manifest.json")
+    program = (
+        "import sys; from pathlib import Path; from luxe_export.publishing.rollback import rollback;"
+        f"print(rollback(Path(sys.argv[1]), {TEXT!r}))"
+    )
+    out, err = start_python(program, repository).communicate(timeout=30)
+    assert out == "(4, 1)\n", err
 
 
 def test_labels_that_the_older_version_had_not(tmp_path):
@@ -157,6 +178,45 @@ def test_a_signed_version_is_signed_again(tmp_path):
         rollback(tmp_path, TEXT)
     assert rollback(tmp_path, TEXT, key=key) == (3, 1)
     assert verify(tmp_path, key=key.public_key()).findings == []
+
+
+def forge(repository, version):
+    """Change a file, and the manifest to fit."""
+    folder = repository / TEXT / str(version)
+    (folder / "luxe.json").write_bytes(b"forged")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    facts = {"sha256": hashlib.sha256(b"forged").hexdigest(), "size": 6}
+    manifest["files"][f"{TEXT}/{version}/luxe.json"] |= facts
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("how", ["kept", "other key", "no signature", "removed"])
+@pytest.mark.parametrize("to", [None, 1])
+def test_forged_files_are_not_signed(tmp_path, how, to):
+    key = Ed25519PrivateKey.generate()
+    for number in (1, 2):
+        put(tmp_path, number, key=key)
+    forge(tmp_path, 1)
+    signature = tmp_path / TEXT / "1" / "manifest.json.sig"
+    if how == "removed":
+        signature.unlink()
+    elif how == "no signature":
+        signature.write_bytes(b"")
+    elif how == "other key":
+        signature.write_bytes(Ed25519PrivateKey.generate().sign((signature.parent / "manifest.json").read_bytes()))
+    assert verify(tmp_path).findings == []
+    words = "version 1 of colours is not signed, and version 2" if how == "removed" else "not its signature by this key"
+    with pytest.raises(UserError, match=words):
+        rollback(tmp_path, TEXT, to=to, key=key)
+    assert current(tmp_path) == 2
+
+
+def test_a_first_signature(repository):
+    """Nothing was signed so far: whoever signs now vouches for the older files."""
+    key = Ed25519PrivateKey.generate()
+    assert rollback(repository, TEXT, key=key) == (4, 2)
+    with pytest.raises(UserError, match="not signed"):
+        rollback(repository, TEXT, key=key)
 
 
 def test_after_a_prune(repository):

@@ -2,7 +2,9 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from luxe.verify import LOADED
 from luxe_export.publishing import triton_config
+from luxe_serving.override import AUTO_INSTANCES
 
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 
@@ -56,7 +58,7 @@ def tensors(items):
 
 
 def test_the_engine(engine):
-    assert engine.name == triton_config.engine_name("colours") == "colours-engine"
+    assert engine.name == "colours-engine"
     assert engine.backend == "onnxruntime"
     assert engine.default_model_filename == triton_config.ENGINE_FILE
     assert engine.max_batch_size == 33
@@ -72,7 +74,7 @@ def test_the_engine_takes_the_inputs_of_its_file(odd):
 
 def test_the_engine_keeps_two_versions(engine, text):
     """Else a text model of version N loses the engine of version N in the middle of an update."""
-    assert engine.version_policy.latest.num_versions == 2
+    assert engine.version_policy.latest.num_versions == LOADED
     assert text.version_policy.latest.num_versions == 1
 
 
@@ -206,6 +208,6 @@ def test_the_queue(text):
 def test_the_entry_of_the_shipped_catalogue(entry):
     engine, text = read(triton_config.engine(entry, INPUTS)), read(triton_config.text(entry))
     assert engine.max_batch_size == text.max_batch_size == entry.serving.max_batch_size
-    assert engine.instance_group[0].count == entry.serving.engine_instances
+    assert (entry.serving.engine_instances, engine.parameters[AUTO_INSTANCES].string_value) == (None, "auto")
     assert list(engine.output[0].dims) == list(text.output[0].dims) == [len(entry.labels)]
     assert engine.max_batch_size >= entry.serving.max_micro_batch
