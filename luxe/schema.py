@@ -88,12 +88,19 @@ class Serving(_Table):
     """Most padded tokens over all tokens of a micro-batch."""
     max_text_bytes: Count = 16384
     """A longer text is refused before it costs a tokenisation."""
-    max_queue: Count = 128
-    """Requests waiting in Triton before new ones are refused."""
+    max_queue: Count = 1024
+    """Requests waiting in Triton, before the backend takes them; more are refused. Bounds memory, not time."""
+    max_wait_ms: Count = 2000
+    """A request that would wait longer for an engine, or longer than its own timeout, is refused at once."""
+    bulk_patience_ms: Count = 1000
+    """Requests with the parameter ``bulk`` may be overtaken by those that come this much later, and no longer."""
+    cache_bytes: Annotated[int, Field(ge=0)] = 16 * 2**20
+    """Memory for answers to texts that come again, since every model of luxe is deterministic; 0 turns it off."""
     execution_accelerators: Annotated[tuple[Literal["tensorrt"], ...], Field(strict=False)] = ()
     """Of a GPU engine (`--target cuda`), by Triton's name; served by NVIDIA's image only."""
-    engine_instances: Count = 2
-    """Engine processes; times ``intra_op_threads`` it should not exceed the cores."""
+    engine_instances: Count | None = None
+    """Engine processes; times ``intra_op_threads`` it should not exceed the cores. None: as many as the cores that the
+    server is granted allow."""
     intra_op_threads: Count = 1
 
     @pydantic.model_validator(mode="after")
@@ -139,6 +146,8 @@ class Entry(_Table):
     """The model's classes, in its own order; for zero-shot-classification the candidate labels of its test set."""
     max_length: Annotated[int, Field(ge=8, le=512)]
     """Tokens a text, or a pair of them, is cut to, special tokens included."""
+    auto_truncate: bool = True
+    """A longer one is cut and its answer marked ``truncated``; when false it is refused."""
     problem_type: ProblemType = "single_label_classification"
     text_pairs: bool = False
     """The model reads two texts, such as a premise and a hypothesis; text-ranking always does."""

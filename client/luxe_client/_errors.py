@@ -103,6 +103,9 @@ _BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
     (grpc.StatusCode.UNAVAILABLE, "unknown model", ModelNotFound),
     (grpc.StatusCode.UNAVAILABLE, "xceeds maximum queue size", Overloaded),
     (grpc.StatusCode.UNAVAILABLE, "timeout expired", DeadlineExceeded),
+    # luxe's own scheduler: what would be late is refused at once; what is late all the same is not computed.
+    (grpc.StatusCode.UNAVAILABLE, "overloaded:", Overloaded),
+    (grpc.StatusCode.UNAVAILABLE, "expired:", DeadlineExceeded),
     # A backend process has died, which this server does not repair (server#8604): another replica may answer.
     (grpc.StatusCode.INTERNAL, "is not healthy", Unavailable),
     # A server that stops takes its models away first (server#6230), and has "no available versions" of them;

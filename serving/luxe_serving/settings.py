@@ -40,7 +40,14 @@ class Settings:
     max_micro_batch: int
     max_padding_share: float
     max_text_bytes: int
-    engine_instances: int
+    auto_truncate: bool
+    """A longer text is cut to max_length and marked; else it is refused."""
+    max_wait_ms: int
+    bulk_patience_ms: int
+    cache_bytes: int
+    engine_instances: int | None
+    """None: as many as `luxe_serving.cores.instances` finds."""
+    intra_op_threads: int
 
     @classmethod
     def read(cls, path: Path) -> Settings:

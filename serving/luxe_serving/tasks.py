@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from luxe_serving import answers, questions
-from luxe_serving.questions import Question, Row
+from luxe_serving.encoded import Encoded
+from luxe_serving.questions import Question
 from luxe_serving.settings import Settings
 from luxe_serving.words import Words
 
@@ -45,22 +46,19 @@ class Task:
         """
         return questions.read(self._settings, arrays)
 
-    def answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
+    def answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
         """Return the answer to a question.
 
         Args:
             question: what `read` made of the request.
-            outputs: the engine's raw output of each row: [classes], or [tokens of the row, classes].
-            encodings: of each row.
+            rows: each with the engine's raw output: [classes], or [tokens of the row, classes].
         """
-        cut = np.array([bool(e.overflowing) for e in encodings]).reshape(-1, question.rows_per_text)
-        return {**self._answer(question, outputs, encodings), "truncated": cut.any(axis=1, keepdims=True)}
+        cut = np.array([[row.truncated] for row in rows])
+        if question.rows_per_text > 1:
+            cut = cut.reshape(-1, question.rows_per_text).any(axis=1, keepdims=True)
+        return {**self._answer(question, rows), "truncated": cut}
 
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
         raise NotImplementedError
 
 
@@ -69,14 +67,12 @@ class _TextClassification(Task):
         super().__init__(settings, tokenizer)
         self._labels = _bytes([settings.labels])
 
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
         s = self._settings
-        scores = answers.activate(s, np.stack(outputs))
+        scores = answers.activate(s, _outputs(rows))
         return {
             "scores": scores,
-            "labels": np.tile(self._labels, (len(scores), 1)),
+            "labels": self._labels if len(scores) == 1 else np.tile(self._labels, (len(scores), 1)),
             "needs_review": answers.needs_review(s.problem_type, scores, s.review_threshold),
         }
 
@@ -88,11 +84,8 @@ class _TokenClassification(Task):
         super().__init__(settings, tokenizer)
         self._words = Words(tokenizer)
 
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
-        rows = zip(question.rows, outputs, encodings, strict=True)
-        found = [self._entities(text, raw, encoding) for text, raw, encoding in rows]
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
+        found = [self._entities(row) for row in rows]
         most = max(len(of_text) for of_text in found)
         shape = (len(found), most)
         labels = [[e.label for e in of_text] + [""] * (most - len(of_text)) for of_text in found]
@@ -104,10 +97,11 @@ class _TokenClassification(Task):
             ends[i, : len(of_text)] = [e.end for e in of_text]
         return {"labels": _bytes(labels).reshape(shape), "scores": scores, "starts": starts, "ends": ends}
 
-    def _entities(self, text: Row, raw: NDArray[np.float32], encoding: Encoding) -> list[answers.Entity]:
-        assert isinstance(text, str)
+    def _entities(self, row: Encoded) -> list[answers.Entity]:
+        text, encoding = row.text, row.encoding
+        assert isinstance(text, str) and encoding is not None and row.output is not None
         return answers.entities(
-            answers.activate(self._settings, raw),
+            answers.activate(self._settings, row.output),
             encoding.offsets,
             encoding.special_tokens_mask,
             self._words(encoding, text),
@@ -118,31 +112,25 @@ class _TokenClassification(Task):
 
 
 class _FeatureExtraction(Task):
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
-        return {"embeddings": answers.activate(self._settings, np.stack(outputs))}
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
+        return {"embeddings": answers.activate(self._settings, _outputs(rows))}
 
 
 class _ZeroShotClassification(Task):
     truncation = "only_first"  # a hypothesis without its label would be another question
 
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
         s = self._settings
         assert s.entailment_id is not None and s.contradiction_id is not None
-        logits = answers.activate(s, np.stack(outputs)).reshape(-1, question.rows_per_text, s.engine_width)
+        logits = answers.activate(s, _outputs(rows)).reshape(-1, question.rows_per_text, s.engine_width)
         ids = {"entailment_id": s.entailment_id, "contradiction_id": s.contradiction_id}
         of_texts = zip(logits, question.multi_label, strict=True)
         return {"scores": np.stack([answers.zero_shot(rows, **ids, multi_label=multi) for rows, multi in of_texts])}
 
 
 class _TextRanking(Task):
-    def _answer(
-        self, question: Question, outputs: Sequence[NDArray[np.float32]], encodings: Sequence[Encoding]
-    ) -> Answer:
-        return {"scores": answers.activate(self._settings, np.stack(outputs))}
+    def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
+        return {"scores": answers.activate(self._settings, _outputs(rows))}
 
 
 _TASKS: dict[str, type[Task]] = {
@@ -157,6 +145,10 @@ _TASKS: dict[str, type[Task]] = {
 def of(settings: Settings, tokenizer: Tokenizer) -> Task:
     """Return the task that a model's settings name."""
     return _TASKS[settings.task](settings, tokenizer)
+
+
+def _outputs(rows: Sequence[Encoded]) -> NDArray[np.float32]:
+    return np.stack([row.output for row in rows if row.output is not None])
 
 
 def _bytes(table: Sequence[Sequence[str]]) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Texts in, answers out. Runs inside Triton, but knows nothing of it.
 
-    submit(arrays, reply) ─► rows ─► tokenise ─► MicroBatcher ─► worker threads ─► engine ─► reply(answer)
+    submit(requests) ─► rows ─► tokenise ─► MicroBatcher ─► worker threads ─► engine ─► reply(answer)
 
 A row is what the engine answers at once: a text, or a pair of them. One worker per engine instance keeps every
 instance busy; a request is answered as soon as the last of its own rows is done, whatever else arrived with it.
@@ -11,66 +11,34 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
-from luxe_serving import questions, tasks
+from luxe_serving import cores, questions, tasks
+from luxe_serving.cost import CostModel
+from luxe_serving.encoded import Encoded, Encoder
+from luxe_serving.metrics import Metrics
+from luxe_serving.micro_batcher import MicroBatcher
+from luxe_serving.observed import Observer
+from luxe_serving.padded import Engine, PaddedEngine
+from luxe_serving.pending import Pending, Refused, Request, Waiting
 from luxe_serving.questions import InvalidText, Question
-from luxe_serving.scheduler import MicroBatcher
+from luxe_serving.row_cache import RowCache
+from luxe_serving.scheduler import Batch, Scheduler, Text
 from luxe_serving.settings import Settings
-from luxe_serving.tasks import Answer, Task
+from luxe_serving.warm_up import warm_up
 
-__all__ = ["Engine", "TextModel"]
+__all__ = ["TextModel"]
 
 _LOG = logging.getLogger(__name__)
-Engine = Callable[[dict[str, NDArray[np.int64]]], NDArray[np.float32]]
-"""Token tensors [N, T] by input name → [N, classes], or for some tasks [N, T, classes]. Called from several threads."""
-Reply = Callable[[Answer | Exception], None]
 
-
-class _Pending:
-    """One request: collects the outputs of its rows and replies once."""
-
-    def __init__(self, task: Task, question: Question, encodings: Sequence[Encoding], reply: Reply) -> None:
-        self._task = task
-        self._question = question
-        self._encodings = encodings
-        self._outputs: list[NDArray[np.float32] | None] = [None] * len(encodings)
-        self._left = len(encodings)
-        self._reply = _safe(reply)
-        self._lock = threading.Lock()
-
-    def done(self, row: int, output: NDArray[np.float32]) -> None:
-        with self._lock:
-            self._outputs[row] = output
-            self._left -= 1
-            if self._left != 0:
-                return
-        try:
-            outputs = [o for o in self._outputs if o is not None]
-            answer: Answer | Exception = self._task.answer(self._question, outputs, self._encodings)
-        except Exception as error:  # a caller waits, whatever went wrong
-            answer = error
-        self._reply(answer)
-
-    def failed(self, error: Exception) -> None:
-        with self._lock:
-            if self._left <= 0:
-                return
-            self._left = -1
-        self._reply(error)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    encoding: Encoding
-    number: int
-    pending: _Pending
+_ROWS_WAITING = 64
+"""Times max_batch_size: rows that may wait before `submit` blocks and Triton's queue fills. Bounds memory, not time."""
+_LEFT_S = 0.1
+"""A caller is asked whether he has left only after he has waited as long: asking costs as much as refusing."""
 
 
 class TextModel:
@@ -79,140 +47,209 @@ class TextModel:
     Args:
         folder: holds ``luxe.json`` and ``tokenizer.json``.
         engine: computes logits or embeddings.
+        metrics: gets what is counted.
+        warm: run every shape on the engine, and learn what it costs, before the first request is answered.
     """
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    def __init__(self, folder: Path, engine: Engine, *, metrics: Metrics | None = None, warm: bool = True) -> None:
         self.settings = Settings.read(folder / "luxe.json")
-        self._engine = engine
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._task = tasks.of(self.settings, self._tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(self.settings.max_length, strategy=self._task.truncation)
-        self._batcher: MicroBatcher[_Row] = MicroBatcher(
+        self.metrics = metrics or Metrics()
+        self._observer = Observer(self.metrics, f"{folder.parent.name}/{folder.name}")
+        self._instances = self.settings.engine_instances or cores.instances(self.settings.intra_op_threads)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._task = tasks.of(self.settings, tokenizer)
+        self._encoder = Encoder(
+            self.settings, tokenizer, truncation=self._task.truncation, per_token=self._task.per_token
+        )
+        self._cache = RowCache(self.settings.cache_bytes)
+        self._engine = PaddedEngine(self.settings, engine, per_token=self._task.per_token)
+        scheduler: Scheduler[Waiting] = Scheduler(
+            cost=CostModel(),
+            instances=self._instances,
             max_batch=self.settings.max_micro_batch,
             max_padding_share=self.settings.max_padding_share,
-            # Enough choice of neighbours in length; what is beyond waits in Triton's queue, which can refuse.
-            capacity=4 * self.settings.max_batch_size,
+            patience_s=self.settings.bulk_patience_ms / 1000,
         )
+        self._batcher = MicroBatcher(scheduler, capacity=_ROWS_WAITING * self.settings.max_batch_size)
+        self._warm = threading.Event()
         self._workers = [
-            threading.Thread(target=self._work, name=f"micro-batches-{i}", daemon=True)
-            for i in range(self.settings.engine_instances)
+            threading.Thread(target=self._work, name=f"micro-batches-{i}", daemon=True) for i in range(self._instances)
         ]
+        threading.Thread(target=self._begin, args=(warm,), name="warm-up", daemon=True).start()
         for worker in self._workers:
             worker.start()
 
-    def submit(self, requests: Sequence[tuple[Mapping[str, NDArray[Any]], Reply]]) -> None:
-        """Take requests, each its input arrays by name, as `luxe_serving.tensors.inputs` lists them.
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take requests; each is replied to once. Blocks while too much waits.
 
-        Each reply is called exactly once, from any thread, with an answer or an error. Blocks while too much waits.
-        A request with an `InvalidText` is refused alone.
+        A request with an `InvalidText` is refused alone, and so is one that could not be answered in time.
         """
-        accepted: list[tuple[Question, Reply]] = []
-        for arrays, reply in requests:
+        arrived_s = time.monotonic()
+        accepted: list[_Read] = []
+        for given in requests:
+            request = self._observer.watch(given, arrived_s)
             try:
-                accepted.append((self._task.read(arrays), reply))
-            except InvalidText as error:
-                _safe(reply)(error)
+                question = self._task.read(request.arrays)
+                known = self._known(question)
+                if None in known:
+                    self._admit(request, arrived_s)
+                accepted.append(_Read(request, question, known))
+            except (InvalidText, Refused) as error:
+                request.reply(error)
         for group in _groups(accepted, most=questions.max_rows(self.settings)):
-            for question, encodings, reply in self._encode(group):
-                pending = _Pending(self._task, question, encodings, reply)
-                self._batcher.put([(len(e.ids), _Row(e, i, pending)) for i, e in enumerate(encodings)])
+            self._complete(group)
+            for read in group:
+                self._wait(read, arrived_s)
 
     def close(self) -> None:
         """Answer what was taken, then stop."""
         self._batcher.close()
+        self._warm.set()
         for worker in self._workers:
             worker.join()
 
-    def _encode(self, group: Sequence[tuple[Question, Reply]]) -> list[tuple[Question, list[Encoding], Reply]]:
-        """Tokenise requests; those that cannot be tokenised are refused, and are not in the result."""
-        try:
-            # One call for all: it releases the GIL, so that the workers go on.
-            encodings = self._tokenizer.encode_batch([row for question, _ in group for row in question.rows])
-        except Exception as error:  # the library has no class of its own for it
-            if len(group) > 1:  # find out whose fault it is
-                return [encoded for one in group for encoded in self._encode([one])]
-            ((question, reply),) = group
-            _safe(reply)(self._why_not(question, error))
-            return []
-        result, start = [], 0
-        for question, reply in group:
-            result.append((question, encodings[start : start + len(question.rows)], reply))
-            start += len(question.rows)
-        return result
+    def _admit(self, request: Request, arrived_s: float) -> None:
+        """Refuse at once what would be answered too late, while it costs nothing yet.
 
-    def _why_not(self, question: Question, error: Exception) -> Exception:
-        for number, row in enumerate(question.rows):
+        Raises:
+            Refused: too much waits.
+        """
+        wait_s = self._batcher.wait_s(bulk=request.bulk) + time.monotonic() - arrived_s
+        limit_s = min(request.timeout_s, self.settings.max_wait_ms / 1000)
+        if wait_s > limit_s:
+            raise Refused(
+                "overloaded",
+                f"an answer would take over {wait_s * 1000:.0f} ms, and {limit_s * 1000:.0f} ms are left: try another "
+                "replica, or later",
+            )
+
+    def _known(self, question: Question) -> list[Encoded | None]:
+        """Return the rows that were answered before, None in the place of others."""
+        known = [self._cache.get(row) for row in question.rows]
+        missing = known.count(None)
+        if self.settings.cache_bytes:
+            self.metrics.count("luxe_cache_misses_total", missing)
+            self.metrics.count("luxe_cache_hits_total", len(known) - missing)
+        return known
+
+    def _complete(self, group: Sequence[_Read]) -> None:
+        """Tokenise what is not known; requests that cannot be tokenised get an error."""
+        began = time.monotonic()
+        missing = [(read, [i for i, row in enumerate(read.rows) if row is None]) for read in group]
+        missing = [(read, numbers) for read, numbers in missing if numbers]
+        if not missing:
+            return
+        encoded = self._encoder.encode([(read.question, numbers) for read, numbers in missing])
+        for (read, _), rows in zip(missing, encoded, strict=True):
+            if isinstance(rows, Exception):
+                read.error = rows
+            else:
+                for number, row in rows.items():
+                    read.rows[number] = row
+        self.metrics.observe("luxe_tokenize_seconds", time.monotonic() - began)
+
+    def _wait(self, read: _Read, arrived_s: float) -> None:
+        """Queue what the engine has to answer."""
+        request = read.request
+        if read.error is not None:
+            request.reply(read.error)
+            return
+        rows = [row for row in read.rows if row is not None]
+        if any(row.output is None for row in rows):
             try:
-                self._tokenizer.encode_batch([row])
-            except Exception as of_row:
-                # With only_first, a second part that leaves no room for the first.
-                long = "too short" in str(of_row)
-                reason = f"leaves no room within {self.settings.max_length} tokens" if long else str(of_row)
-                return InvalidText(f"{question.name(number)} cannot be tokenised: {reason}")
-        return error
+                self._admit(request, arrived_s)  # again: those before it in the group count
+            except Refused as error:
+                request.reply(error)
+                return
+        pending = Pending(self._task, read.question, rows, request, arrived_s=arrived_s)
+        if waiting := pending.missing():
+            texts = [Text(w, len(w.row.ids), arrived_s, pending.deadline_s, request.bulk) for w in waiting]
+            try:
+                self._batcher.put(texts)
+            except RuntimeError as error:  # closed meanwhile
+                pending.failed(error)
+
+    def _begin(self, warm: bool) -> None:
+        try:
+            if warm:
+                s = self.settings
+                shape = {"max_length": s.max_length, "max_batch": s.max_micro_batch}
+                cost = warm_up(self._engine, **shape, instances=self._instances, stopped=self._warm.is_set)
+                if cost is not None:
+                    _LOG.info("a micro-batch costs %s", cost)
+                    self._batcher.use(cost)
+        finally:
+            self._warm.set()
 
     def _work(self) -> None:
+        self._warm.wait()
         while (batch := self._batcher.take()) is not None:
-            try:
-                outputs = self._run(batch)
-            except Exception as error:  # whatever the engine raised is the answer to these rows
-                for row in batch:
-                    row.pending.failed(error)
-                continue
-            for row, output in zip(batch, outputs, strict=True):
-                row.pending.done(row.number, output)
+            for text in batch.late:
+                self._give_up(text.payload.pending, Refused("expired", "its timeout would pass before the answer"))
+            for pending in {text.payload.pending for text in batch.texts if _may_have_left(text)}:
+                if _has_left(pending.request):
+                    self._give_up(pending, Refused("cancelled", "the caller has left"))
+            if alive := [text for text in batch.texts if not text.payload.pending.over]:
+                self._run(Batch(tuple(alive)))
 
-    def _run(self, batch: Sequence[_Row]) -> list[NDArray[np.float32]]:
-        """Return the engine's output of each row, without what belongs to padding."""
-        tensors = self._pad(batch)
-        output = np.asarray(self._engine(tensors))
-        places = next(iter(tensors.values())).shape if self._task.per_token else (len(batch),)
-        if output.shape != (*places, self.settings.engine_width):
-            raise RuntimeError(f"the engine gave no usable {self.settings.engine_output}: shape {output.shape}")
-        if self._task.per_token:
-            rows = [of_row[: len(row.encoding.ids)] for row, of_row in zip(batch, output, strict=True)]
-        else:
-            rows = list(output)
-        if not all(np.isfinite(of_row).all() for of_row in rows):
-            raise RuntimeError(f"the engine gave no usable {self.settings.engine_output}: not all are finite numbers")
-        return rows
+    def _run(self, batch: Batch[Waiting]) -> None:
+        waiting = [text.payload for text in batch.texts]
+        began = time.monotonic()
+        for text in batch.texts:
+            self.metrics.observe("luxe_queue_seconds", began - text.arrived_s)
+        try:
+            outputs = self._engine.run([w.row for w in waiting])
+        except Exception as error:  # whatever the engine raised is the answer to these rows
+            for w in waiting:
+                self._give_up(w.pending, error)
+            return
+        seconds = time.monotonic() - began
+        self._batcher.done(batch, seconds)
+        self.metrics.observe("luxe_engine_seconds", seconds)
+        self.metrics.observe("luxe_micro_batch_size", len(waiting))
+        self.metrics.count("luxe_tokens_total", batch.tokens, kind="text")
+        self.metrics.count("luxe_tokens_total", batch.padding, kind="padding")
+        for w, output in zip(waiting, outputs, strict=True):
+            self._cache.put(w.row, output)
+            w.pending.done(w.row, output)
 
-    def _pad(self, batch: Sequence[_Row]) -> dict[str, NDArray[np.int64]]:
-        """Return the engine's inputs, each [N, T] with T the longest row of the batch."""
-        shape = (len(batch), max(len(row.encoding.ids) for row in batch))
-        tensors: dict[str, NDArray[np.int64]] = {
-            "input_ids": np.full(shape, self.settings.padding_id, dtype=np.int64),
-            "attention_mask": np.zeros(shape, dtype=np.int64),
-            "token_type_ids": np.zeros(shape, dtype=np.int64),
-        }
-        for i, row in enumerate(batch):
-            length = len(row.encoding.ids)
-            tensors["input_ids"][i, :length] = row.encoding.ids
-            tensors["attention_mask"][i, :length] = 1
-            tensors["token_type_ids"][i, :length] = row.encoding.type_ids
-        return {name: tensors[name] for name in self.settings.engine_inputs}
+    def _give_up(self, pending: Pending, error: Exception) -> None:
+        pending.failed(error)
+        if len(pending.rows) > 1:
+            self._batcher.drop(lambda waiting: waiting.pending is pending)
 
 
-def _groups(requests: Sequence[tuple[Question, Reply]], *, most: int) -> Iterator[list[tuple[Question, Reply]]]:
+@dataclasses.dataclass
+class _Read:
+    """A request that was read: what is asked, and the rows as far as they are known."""
+
+    request: Request
+    question: Question
+    rows: list[Encoded | None]
+    error: Exception | None = None
+
+
+def _may_have_left(text: Text[Waiting]) -> bool:
+    return not text.payload.pending.over and time.monotonic() - text.arrived_s > _LEFT_S
+
+
+def _has_left(request: Request) -> bool:
+    try:
+        return request.cancelled()
+    except Exception:  # who cannot be asked is answered
+        _LOG.exception("a caller could not be asked whether he has left")
+        return False
+
+
+def _groups(requests: Sequence[_Read], *, most: int) -> Iterator[list[_Read]]:
     """Split requests so that few hold their tokens in memory at once; a batch of single texts is never split."""
-    group: list[tuple[Question, Reply]] = []
+    group: list[_Read] = []
     rows = 0
-    for question, reply in requests:
-        if group and rows + len(question.rows) > most:
+    for read in requests:
+        if group and rows + len(read.rows) > most:
             yield group
             group, rows = [], 0
-        group.append((question, reply))
-        rows += len(question.rows)
+        group.append(read)
+        rows += len(read.rows)
     if group:
         yield group
-
-
-def _safe(reply: Reply) -> Reply:
-    def safe(answer: Answer | Exception) -> None:
-        try:
-            reply(answer)
-        except Exception:
-            _LOG.exception("a caller could not be replied to")
-
-    return safe

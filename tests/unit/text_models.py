@@ -1,6 +1,7 @@
 """What tests of the code inside Triton share: a tokenizer of a few words, settings, and how to ask."""
 
 import threading
+import time
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -9,6 +10,7 @@ from tokenizers.normalizers import Replace
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
+from luxe_serving.pending import Request
 from luxe_serving.settings import Settings
 
 WAIT_S = 15.0
@@ -37,8 +39,33 @@ SETTINGS = Settings(
     max_micro_batch=4,
     max_padding_share=0.3,
     max_text_bytes=200,
+    auto_truncate=True,
+    max_wait_ms=60_000,
+    bulk_patience_ms=1000,
+    cache_bytes=0,
     engine_instances=1,
+    intra_op_threads=1,
 )
+# Logits of a text: the mean of its tokens' rows.
+TABLE = np.random.default_rng(1).normal(scale=3.0, size=(len(VOCAB), len(LABELS)))
+
+
+def engine(tensors):
+    mask = tensors["attention_mask"]
+    return (TABLE[tensors["input_ids"]] * mask[..., None]).sum(axis=1) / mask.sum(axis=1, keepdims=True)
+
+
+def direct(text):
+    """What a text must get, computed alone and without the code under test."""
+    words = text.split()[: SETTINGS.max_length - 2]
+    ids = [VOCAB["[CLS]"], *(VOCAB.get(word, VOCAB["[UNK]"]) for word in words), VOCAB["[SEP]"]]
+    exps = np.exp(TABLE[ids].mean(axis=0))
+    return exps / exps.sum()
+
+
+def assert_answers(answer, texts):
+    assert isinstance(answer, dict), answer
+    np.testing.assert_allclose(answer["scores"], [direct(t) for t in texts], rtol=1e-5)
 
 
 def tokenizer(*, special=True):
@@ -88,3 +115,50 @@ class Replies:
     def only(self, request):
         (answer,) = self.by_request[request]
         return answer
+
+
+def submit(model, requests, **options):
+    """Submit requests together, each its texts and its reply; options are of every `Request`."""
+    model.submit([Request({"text": column(texts)}, reply, **options) for texts, reply in requests])
+
+
+def ask(model, *requests, **options):
+    """Submit requests, each a list of texts, together; return their answers."""
+    replies = Replies()
+    submit(model, [(texts, replies(i)) for i, texts in enumerate(requests)], **options)
+    return replies.wait(len(requests))
+
+
+class Gate:
+    """An engine that stands still at a text with the word "hold" until it is opened."""
+
+    def __init__(self, then=engine):
+        self.batches = []
+        self.reached = threading.Event()
+        self.opened = threading.Event()
+        self._then = then
+
+    def __call__(self, tensors):
+        self.batches.append(tensors)
+        if (tensors["input_ids"] == VOCAB["hold"]).any():
+            self.reached.set()
+            assert self.opened.wait(WAIT_S)
+        return self._then(tensors)
+
+    def hold(self, model, replies, request=0, **options):
+        submit(model, [(["hold"], replies(request))], **options)
+        assert self.reached.wait(WAIT_S)
+
+    def seen(self):
+        """The texts that came, batch by batch, special tokens left out."""
+        names = {number: word for word, number in VOCAB.items() if word not in ("[CLS]", "[SEP]", "[PAD]")}
+        rows = [[[names.get(i) for i in row] for row in batch["input_ids"].tolist()] for batch in self.batches]
+        return [[" ".join(filter(None, row)) for row in batch] for batch in rows]
+
+
+def eventually(condition):
+    """Wait until something is so that happens in another thread, after what a test can wait for."""
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luxe import onnx_file
+from luxe.errors import UserError
+from luxe.manifest import engine_name
 from luxe.schema import Entry
 from luxe_export import graph
 from luxe_export.gpu import profiles
@@ -33,7 +35,10 @@ def parts(
         from luxe_export.gpu import tensorrt_plan
 
         plan = engine.with_name("model.plan")
-        tensorrt_plan.build(engine, plan, shapes, scratch / "timing.cache")
+        try:
+            tensorrt_plan.build(engine, plan, shapes, scratch / "timing.cache")
+        except ValueError as error:  # what TensorRT makes of a graph that passed the gate
+            raise UserError(f"{entry.name}: {error}") from None
         engine = plan
     accelerators = entry.serving.execution_accelerators if target == "cuda" else ()
     config = triton_config.engine(entry, inputs, target, width=width, accelerators=accelerators, profiles=shapes)
@@ -43,7 +48,7 @@ def parts(
         shared[triton_config.LABELS_FILE] = "".join(f"{label}\n" for label in labels).encode()
     return (
         publish.Parts(
-            name=triton_config.engine_name(entry.name),
+            name=engine_name(entry.name),
             shared={"config.pbtxt": triton_config.to_text(config).encode()},
             version={triton_config.engine_file(target): engine},
         ),
@@ -51,7 +56,7 @@ def parts(
             name=entry.name,
             shared=shared,
             version={
-                "luxe.json": _settings(entry, source, inputs, width, labels).to_json().encode(),
+                "luxe.json": _settings(entry, source, inputs, width, labels, target).to_json().encode(),
                 "tokenizer.json": source.tokenizer.backend_tokenizer.to_str().encode(),
             },
         ),
@@ -64,10 +69,12 @@ def onnx_facts(engine: Path) -> dict[str, Any]:
     return {"ir_version": facts.ir_version, "opset": facts.opset}
 
 
-def _settings(entry: Entry, source: Source, inputs: list[str], width: int, labels: tuple[str, ...]) -> Settings:
+def _settings(
+    entry: Entry, source: Source, inputs: list[str], width: int, labels: tuple[str, ...], target: Target
+) -> Settings:
     serving = entry.serving
     return Settings(
-        engine=triton_config.engine_name(entry.name),
+        engine=engine_name(entry.name),
         engine_inputs=tuple(inputs),
         engine_output=triton_config.output_name(entry),
         engine_width=width,
@@ -87,5 +94,10 @@ def _settings(entry: Entry, source: Source, inputs: list[str], width: int, label
         max_micro_batch=serving.max_micro_batch,
         max_padding_share=serving.max_padding_share,
         max_text_bytes=serving.max_text_bytes,
-        engine_instances=serving.engine_instances,
+        auto_truncate=entry.auto_truncate,
+        max_wait_ms=serving.max_wait_ms,
+        bulk_patience_ms=serving.bulk_patience_ms,
+        cache_bytes=serving.cache_bytes,
+        engine_instances=triton_config.instances(entry, target),
+        intra_op_threads=serving.intra_op_threads,
     )

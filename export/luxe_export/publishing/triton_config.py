@@ -12,10 +12,14 @@ from typing import Any, Literal
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from luxe.manifest import engine_name
 from luxe.schema import Entry
+from luxe.verify import LOADED
 from luxe_export.gpu import config as gpu_config
 from luxe_export.gpu.profiles import Profile
 from luxe_serving import tensors
+from luxe_serving.override import AUTO_INSTANCES
+from luxe_serving.padded import shapes
 from luxe_serving.tensors import Tensor
 
 __all__ = [
@@ -24,7 +28,7 @@ __all__ = [
     "Target",
     "engine",
     "engine_file",
-    "engine_name",
+    "instances",
     "output_name",
     "text",
     "to_text",
@@ -36,23 +40,24 @@ Target = Literal["cpu", "cuda", "tensorrt"]
 ENGINE_FILE = "model.onnx"
 LABELS_FILE = "labels.txt"
 
-_VERSIONS = 2
-"""Engine versions kept loaded, so that a pipeline never loses its own during an update."""
-
-
-def engine_name(model: str) -> str:
-    """Return the name of a model's engine entry."""
-    return f"{model}-engine"
-
 
 def output_name(entry: Entry) -> str:
     """Return the name of the engine's output."""
     return "embeddings" if entry.task == "feature-extraction" else "logits"
 
 
+_INSTANCES = 2
+"""Where nobody counts the cores: on a GPU, and on NVIDIA's image, without luxe's launcher."""
+
+
 def engine_file(target: Target) -> str:
     """Return the name of the engine's file in its version's folder."""
     return gpu_config.PLAN_FILE if target == "tensorrt" else ENGINE_FILE
+
+
+def instances(entry: Entry, target: Target) -> int | None:
+    """Return the engine's instances; None leaves them to the launcher, which counts the cores."""
+    return entry.serving.engine_instances or (None if target == "cpu" else _INSTANCES)
 
 
 def engine(
@@ -87,11 +92,16 @@ def engine(
         default_model_filename=ENGINE_FILE,
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in inputs],
         output=[_engine_output(entry, width)],
-        instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=entry.serving.engine_instances)],
-        version_policy=_latest(_VERSIONS),
+        instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=instances(entry, target) or _INSTANCES)],
+        # So that a pipeline never loses its own during an update.
+        version_policy=_latest(LOADED),
     )
+    for batch, length in shapes(entry.max_length, entry.serving.max_micro_batch):
+        config.model_warmup.append(_warm_up(inputs, batch, length))
     config.parameters["intra_op_thread_count"].string_value = str(entry.serving.intra_op_threads)
     config.parameters["inter_op_thread_count"].string_value = "1"
+    if instances(entry, target) is None:
+        config.parameters[AUTO_INSTANCES].string_value = "auto"  # for the launcher; the backends do not know it
     # The arena keeps a plan for every shape it has seen, and texts have many shapes (onnxruntime_backend#102).
     config.parameters["enable_mem_pattern"].string_value = "0"
     if target == "cuda":
@@ -129,6 +139,13 @@ def to_text(config: Any) -> str:
 
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _TYPES = {"BYTES": pb.TYPE_STRING, "BOOL": pb.TYPE_BOOL, "INT32": pb.TYPE_INT32, "FP32": pb.TYPE_FP32}
+
+
+def _warm_up(inputs: list[str], batch: int, length: int) -> Any:
+    # Zeros are in every vocabulary; random numbers would not be.
+    zeros = pb.ModelWarmup.Input(data_type=pb.TYPE_INT64, dims=[length], zero_data=True)
+    name = f"{batch} x {length}"
+    return pb.ModelWarmup(name=name, batch_size=batch, count=1, inputs=dict.fromkeys(inputs, zeros))
 
 
 def _engine_output(entry: Entry, width: int | None) -> Any:

@@ -1,20 +1,30 @@
 """Triton adapter: the `luxe_text` backend. Translates requests and answers; `TextModel` does the work."""
 
+import json
+import logging
+import math
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
 from luxe_serving import tensors
+from luxe_serving.metrics_sink import MetricsSink
+from luxe_serving.pending import Refused, Request
 from luxe_serving.questions import InvalidText
 from luxe_serving.text_model import TextModel
 
 
 class TritonPythonModel:
     def initialize(self, args):  # noqa: ANN001, ANN201
+        # Standard error is the server's log.
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
         self._version = int(args["model_version"])
         folder = Path(args["model_repository"]) / args["model_version"]
+        self._families = {}
         self._model = TextModel(folder, self._run_engine)
         self._inputs = [tensor.name for tensor in tensors.inputs(self._model.settings)]
+        labels = {"model": args["model_name"], "version": args["model_version"]}
+        self._sink = MetricsSink(self._model.metrics, labels, self._new_counter)
 
     def execute(self, requests):  # noqa: ANN001, ANN201
         # Answers go out through response senders as their micro-batches end, so nothing is returned here.
@@ -22,20 +32,28 @@ class TritonPythonModel:
 
     def finalize(self):  # noqa: ANN201
         self._model.close()
+        self._sink.close()
 
     def _unpack(self, request):  # noqa: ANN001, ANN202
         given = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
-        arrays = {name: tensor.as_numpy() for name, tensor in given.items() if tensor is not None}
         sender, wanted = request.get_response_sender(), set(request.requested_output_names())
-        return arrays, lambda answer: sender.send(
-            self._response(answer, wanted), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+        parameters = json.loads(request.parameters() or "{}")
+        timeout_us = request.timeout()
+        return Request(
+            arrays={name: tensor.as_numpy() for name, tensor in given.items() if tensor is not None},
+            reply=lambda answer: sender.send(
+                self._response(answer, wanted), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+            ),
+            timeout_s=timeout_us / 1e6 if timeout_us else math.inf,
+            bulk=parameters.get("bulk") is True,
+            cancelled=sender.is_cancelled,
+            id=request.request_id(),
+            traceparent=str(parameters.get("traceparent", "")),
         )
 
     def _response(self, answer, wanted):  # noqa: ANN001, ANN202
         if isinstance(answer, Exception):
-            invalid = isinstance(answer, InvalidText)
-            code = pb_utils.TritonError.INVALID_ARG if invalid else pb_utils.TritonError.INTERNAL
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), code))
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(answer), _code(answer)))
         return pb_utils.InferenceResponse([pb_utils.Tensor(n, o) for n, o in answer.items() if n in wanted])
 
     def _run_engine(self, tokens):  # noqa: ANN001, ANN202
@@ -50,3 +68,18 @@ class TritonPythonModel:
         if response.has_error():
             raise RuntimeError(f"engine: {response.error().message()}")
         return pb_utils.get_output_tensor_by_name(response, output).as_numpy()
+
+    def _new_counter(self, name, description, labels):  # noqa: ANN001, ANN202
+        if name not in self._families:
+            self._families[name] = pb_utils.MetricFamily(
+                name=name, description=description, kind=pb_utils.MetricFamily.COUNTER
+            )
+        return self._families[name].Metric(labels=labels).increment
+
+
+def _code(error):  # noqa: ANN001, ANN202
+    if isinstance(error, InvalidText):
+        return pb_utils.TritonError.INVALID_ARG
+    if isinstance(error, Refused):
+        return pb_utils.TritonError.CANCELLED if error.reason == "cancelled" else pb_utils.TritonError.UNAVAILABLE
+    return pb_utils.TritonError.INTERNAL

@@ -1,226 +1,141 @@
-import collections
-import threading
+"""What a batch is made of. Who comes when, and how long it takes: `test_scheduler_order`, `test_scheduler_wait`."""
+
+import math
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scheduling import BATCH, COSTS, LENGTHS, SHARE, padding_share, scheduler, texts_of, urgency
 
-from luxe_serving.scheduler import MicroBatcher, select
+from luxe_serving.cost import CostModel
+from luxe_serving.scheduler import Batch, Text
 
-WAIT_S = 20.0
-LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=60)
-CLOSE_LENGTHS = st.lists(st.integers(20, 30), min_size=1, max_size=60)
-BATCH = st.integers(1, 16)
-SHARE = st.floats(0, 1)
+LAUNCH_BOUND = CostModel(per_run=1.0, per_token=1e-6)
+WORK_BOUND = CostModel(per_run=1e-6, per_token=1.0)
 
 
-def padding_share(lengths):
-    """Padded tokens over all tokens, counted token by token."""
-    width = max(lengths)
-    padded = sum(width - length for length in lengths)
-    return padded / sum(width for _ in lengths)
+def worth(cost, lengths):
+    """Of a batch: the seconds that are the texts' own over those that it takes."""
+    own = sum(cost.per_token * n + cost.per_pair * n * n for n in lengths)
+    most = max(lengths)
+    return own / (cost.per_run + len(lengths) * (cost.per_token * most + cost.per_pair * most * most))
+
+
+def windows(lengths, seed, max_batch, share):
+    """Every run of neighbours in length with the seed in it that is allowed."""
+    for low in range(seed + 1):
+        for high in range(seed + 1, len(lengths) + 1):
+            if high - low <= max_batch and padding_share(lengths[low:high]) <= share:
+                yield lengths[low:high]
+
+
+def lengths_of(batch):
+    return sorted(text.length for text in batch.texts)
 
 
 @settings(max_examples=300, deadline=None)
-@given(lengths=LENGTHS | CLOSE_LENGTHS, max_batch=BATCH, share=SHARE)
-def test_select(lengths, max_batch, share):
-    chosen = select(lengths, max_batch=max_batch, max_padding_share=share)
-    assert chosen[0] == 0
-    assert chosen == sorted(set(chosen))
-    assert set(chosen) <= set(range(len(lengths)))
-    assert 1 <= len(chosen) <= max_batch
-    assert padding_share([lengths[i] for i in chosen]) <= share + 1e-9
+@given(cost=COSTS, texts=texts_of(20, deadlines=st.just(math.inf)), max_batch=BATCH, share=SHARE)
+def test_the_best_window_around_the_most_urgent_is_taken(cost, texts, max_batch, share):
+    queue = scheduler(cost=cost, max_batch=max_batch, max_padding_share=share)
+    queue.put(texts)
+    by_length = sorted(range(len(texts)), key=lambda i: (texts[i].length, i))
+    first = min(range(len(texts)), key=lambda i: (urgency(texts[i]), i))
+    lengths = [texts[i].length for i in by_length]
+    best = max(worth(cost, w) for w in windows(lengths, by_length.index(first), max_batch, share))
+    batch = queue.take(0.0)
+    assert texts[first] in batch.texts
+    assert worth(cost, lengths_of(batch)) == pytest.approx(best, rel=1e-9)
+    # What is neighbours in length has nobody in between who was left out.
+    chosen = lengths_of(batch)
+    left_out = [t.length for t in texts if t not in batch.texts]
+    assert not any(chosen[0] < n < chosen[-1] for n in left_out)
+
+
+@settings(max_examples=300, deadline=None)
+@given(cost=COSTS, texts=texts_of(60), max_batch=BATCH, share=SHARE, now_s=st.floats(0, 20))
+def test_bounds(cost, texts, max_batch, share, now_s):
+    """With texts that are late among those that are chosen from."""
+    queue = scheduler(cost=cost, max_batch=max_batch, max_padding_share=share)
+    queue.put(texts)
+    while len(queue):
+        batch = queue.take(now_s)
+        assert len(batch.texts) <= max_batch
+        if batch.texts:
+            assert padding_share([t.length for t in batch.texts]) <= share + 1e-9
 
 
 @settings(max_examples=100, deadline=None)
-@given(length=st.integers(1, 512), count=st.integers(1, 40), max_batch=BATCH, share=SHARE)
-def test_equal_lengths_fill_the_batch(length, count, max_batch, share):
-    chosen = select([length] * count, max_batch=max_batch, max_padding_share=share)
-    assert len(chosen) == min(count, max_batch)
-
-
-@settings(max_examples=100, deadline=None)
-@given(lengths=LENGTHS, max_batch=BATCH, share=SHARE)
-def test_the_seeds_equals_come_first(lengths, max_batch, share):
-    chosen = select(lengths, max_batch=max_batch, max_padding_share=share)
-    equals = [i for i, length in enumerate(lengths) if length == lengths[0]]
-    assert len(set(chosen) & set(equals)) == min(len(equals), max_batch)
+@given(cost=COSTS, length=st.integers(1, 512), count=st.integers(1, 40), max_batch=BATCH, share=SHARE)
+def test_equal_lengths_fill_the_batch(cost, length, count, max_batch, share):
+    queue = scheduler(cost=cost, max_batch=max_batch, max_padding_share=share)
+    queue.put(Text(i, length) for i in range(count))
+    assert [t.payload for t in queue.take().texts] == list(range(min(count, max_batch)))
 
 
 @settings(max_examples=100, deadline=None)
 @given(lengths=LENGTHS, max_batch=BATCH)
-def test_any_padding_fills_the_batch(lengths, max_batch):
-    assert len(select(lengths, max_batch=max_batch, max_padding_share=1.0)) == min(len(lengths), max_batch)
+def test_an_engine_that_only_launches_gets_full_batches(lengths, max_batch):
+    queue = scheduler(cost=CostModel(1.0, 1e-12), max_batch=max_batch, max_padding_share=1.0)
+    queue.put(Text(i, length) for i, length in enumerate(lengths))
+    assert len(queue.take().texts) == min(len(lengths), max_batch)
 
 
-@settings(max_examples=100, deadline=None)
-@given(lengths=LENGTHS, share=st.floats(0, 0.99))
-def test_a_lone_choice_means_that_nobody_fits(lengths, share):
-    chosen = select(lengths, max_batch=8, max_padding_share=share)
-    if chosen == [0]:
-        assert all(padding_share([lengths[0], other]) > share - 1e-9 for other in lengths[1:])
+def taken(lengths, **changes):
+    """The lengths of the first batch, the first text being the most urgent."""
+    queue = scheduler(**changes)
+    queue.put(Text(i, length) for i, length in enumerate(lengths))
+    return lengths_of(queue.take())
 
 
 def test_neighbours_on_both_sides():
-    assert select([20, 80, 21, 5, 19, 20], max_batch=4, max_padding_share=0.12) == [0, 2, 4, 5]
+    assert taken([20, 80, 21, 5, 19, 20], max_batch=4, cost=LAUNCH_BOUND) == [19, 20, 20, 21]
 
 
-def test_the_nearest_come_first():
-    assert select([20, 30, 12, 21, 50], max_batch=2, max_padding_share=1.0) == [0, 3]
-    assert select([20, 30, 19, 45, 50], max_batch=2, max_padding_share=1.0) == [0, 2]
-    assert select([20, 30, 12, 21, 50], max_batch=4, max_padding_share=1.0) == [0, 1, 2, 3]
+def test_padding_that_costs_more_than_a_run_is_left_alone():
+    assert taken([10, 20], max_padding_share=1.0, cost=WORK_BOUND) == [10]
+    assert taken([10, 20], max_padding_share=1.0, cost=LAUNCH_BOUND) == [10, 20]
+    # 10 of 14 seconds would be the text's own, and 30 of 44; then 10 of 16, and 30 of 46.
+    assert taken([10, 20], max_padding_share=1.0, cost=CostModel(4.0, 1.0)) == [10]
+    assert taken([10, 20], max_padding_share=1.0, cost=CostModel(6.0, 1.0)) == [10, 20]
+
+
+def test_pairs_of_tokens_count():
+    cost = CostModel(25.0, 1.0, 0.0)
+    assert taken([10, 20], max_padding_share=1.0, cost=cost) == [10, 20]
+    assert taken([10, 20], max_padding_share=1.0, cost=CostModel(25.0, 1.0, 1.0)) == [10]
 
 
 def test_the_bound_bites():
-    assert select([10, 20], max_batch=8, max_padding_share=0.25) == [0, 1]  # 10 of 40
-    assert select([10, 20], max_batch=8, max_padding_share=0.24) == [0]
+    assert taken([10, 20], max_padding_share=0.25, cost=LAUNCH_BOUND) == [10, 20]  # 10 of 40
+    assert taken([10, 20], max_padding_share=0.24, cost=LAUNCH_BOUND) == [10]
 
 
-def test_one_side_may_close_while_the_other_still_fits():
-    # 50 is too long for 20; 18 and 17 are not too short.
-    assert select([20, 50, 18, 17], max_batch=8, max_padding_share=0.12) == [0, 2, 3]
-    assert select([20, 5, 22, 23], max_batch=8, max_padding_share=0.12) == [0, 2, 3]
+def test_a_bound_that_one_neighbour_breaks_another_may_keep():
+    """A run too short for the bound may end at one that is large enough."""
+    assert taken([20, 30, 30, 30], max_padding_share=0.1, cost=LAUNCH_BOUND) == [20, 30, 30, 30]  # 10 of 120
+    assert taken([20, 30, 30], max_padding_share=0.1, cost=LAUNCH_BOUND) == [20]  # 10 of 90
+
+
+def test_of_equals_the_larger_batch():
+    assert taken([10] * 3, cost=CostModel(0.0, 1.0)) == [10] * 3
 
 
 def test_texts_without_tokens_are_of_equal_length():
     """A tokenizer without special tokens makes none of a text that is only control characters."""
-    assert select([0, 0, 5], max_batch=2, max_padding_share=0.12) == [0, 1]
+    assert taken([0, 0, 5], max_batch=2) == [0, 0]
+    assert taken([0, 0], cost=CostModel(0.0, 1.0)) == [0, 0]
 
 
-def batcher(**changes):
-    return MicroBatcher(**{"max_batch": 4, "max_padding_share": 0.12, "capacity": 64, **changes})
+def test_a_batch_counts_its_tokens():
+    batch = Batch((Text("a", 3), Text("b", 5), Text("c", 5)))
+    assert (batch.length, batch.tokens, batch.padding) == (5, 13, 2)
+    assert Batch(()).texts == Batch(()).late == ()
 
 
-def in_thread(function):
-    """Run a function in a thread; returns the thread and a list that gets what it gave or raised."""
-    results = []
-
-    def run():
-        try:
-            results.append(function())
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread, results
-
-
-# A failure here is one that hangs: it is not made smaller, which would hang again and again.
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate))
-@given(
-    lengths=st.lists(st.lists(st.integers(1, 100), max_size=40), min_size=1, max_size=4),
-    takers=st.integers(1, 3),
-    capacity=st.integers(1, 20),
-    max_batch=BATCH,
-)
-def test_nothing_is_lost_and_nothing_comes_twice(lengths, takers, capacity, max_batch):
-    queue = batcher(capacity=capacity, max_batch=max_batch)
-    putters = [
-        in_thread(lambda p=p, own=own: [queue.put([(n, (p, i, n))]) for i, n in enumerate(own)])
-        for p, own in enumerate(lengths)
-    ]
-
-    def drain():
-        taken = []
-        while (batch := queue.take()) is not None:
-            taken.append(batch)
-        return taken
-
-    drains = [in_thread(drain) for _ in range(takers)]
-    for thread, _ in putters:
-        thread.join(WAIT_S)
-    queue.close()
-    for thread, _ in drains:
-        thread.join(WAIT_S)
-    assert not any(thread.is_alive() for thread, _ in [*putters, *drains])
-    assert not any(isinstance(result, Exception) for _, results in putters for result in results)
-    batches = [batch for _, (taken,) in drains for batch in taken]
-    assert all(1 <= len(batch) <= max_batch for batch in batches)
-    assert all(padding_share([n for _, _, n in batch]) <= 0.12 + 1e-9 for batch in batches)
-    given_out = collections.Counter(item for batch in batches for item in batch)
-    assert given_out == collections.Counter((p, i, n) for p, own in enumerate(lengths) for i, n in enumerate(own))
-
-
-@settings(max_examples=100, deadline=None)
-@given(lengths=LENGTHS, max_batch=BATCH)
-def test_the_oldest_is_always_in_the_next_take(lengths, max_batch):
-    queue = batcher(capacity=1000, max_batch=max_batch)
-    queue.put((length, i) for i, length in enumerate(lengths))
-    waiting = set(range(len(lengths)))
-    while waiting:
-        batch = queue.take()
-        assert min(waiting) in batch
-        waiting -= set(batch)
-
-
-def test_payloads_keep_their_lengths():
-    queue = batcher()
-    queue.put([(10, "a"), (50, "b"), (11, "c")])
-    assert queue.take() == ["a", "c"]
-    assert queue.take() == ["b"]
-
-
-def test_items_put_together_stay_together():
-    queue = batcher(capacity=1, max_batch=8)
-    queue.put([(10, i) for i in range(5)])  # more than the capacity, and yet all of them
-    assert queue.take() == [0, 1, 2, 3, 4]
-
-
-def test_put_blocks_at_capacity_and_unblocks():
-    queue = batcher(capacity=2, max_batch=1)
-    queue.put([(10, "a")])
-    queue.put([(10, "b")])
-    thread, results = in_thread(lambda: queue.put([(10, "c")]))
-    thread.join(0.3)
-    assert thread.is_alive()  # full
-    assert queue.take() == ["a"]
-    thread.join(WAIT_S)
-    assert results == [None]
-    assert [queue.take(), queue.take()] == [["b"], ["c"]]
-
-
-def test_take_blocks_while_nothing_waits():
-    queue = batcher()
-    thread, results = in_thread(queue.take)
-    thread.join(0.3)
-    assert thread.is_alive()
-    queue.put([(10, "a")])
-    thread.join(WAIT_S)
-    assert results == [["a"]]
-
-
-def test_close_gives_out_what_waits_and_then_none():
-    queue = batcher(max_batch=1)
-    queue.put([(10, "a"), (90, "b")])
-    queue.close()
-    assert [queue.take() for _ in range(4)] == [["a"], ["b"], None, None]
-
-
-def test_close_wakes_every_waiting_take():
-    queue = batcher()
-    takes = [in_thread(queue.take) for _ in range(3)]
-    queue.close()
-    for thread, results in takes:
-        thread.join(WAIT_S)
-        assert results == [None]
-
-
-def test_put_after_close():
-    queue = batcher()
-    queue.close()
-    with pytest.raises(RuntimeError, match="closed"):
-        queue.put([(10, "a")])
-    assert queue.take() is None
-
-
-def test_close_wakes_a_blocked_put():
-    queue = batcher(capacity=1)
-    queue.put([(10, "a")])
-    thread, results = in_thread(lambda: queue.put([(10, "b")]))
-    thread.join(0.2)
-    assert thread.is_alive()
-    queue.close()
-    thread.join(WAIT_S)
-    assert [type(result) for result in results] == [RuntimeError]
-    assert [queue.take(), queue.take()] == [["a"], None]
+def test_padding_stays_within_its_bound_where_late_texts_fill_a_window():
+    queue = scheduler(cost=LAUNCH_BOUND, max_batch=8, max_padding_share=0.12)
+    queue.put([Text("first", 5, 0.0), *(Text(i, 10, 1.0, deadline_s=9.0) for i in range(6)), Text("long", 10, 2.0)])
+    batch = queue.take(10.0)
+    assert [t.payload for t in batch.texts] == ["first"]  # 5 of 20 tokens would be padding
+    assert sorted(t.payload for t in batch.late) == list(range(6))
+    assert [t.payload for t in queue.take(10.0).texts] == ["long"]

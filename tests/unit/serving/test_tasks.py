@@ -1,17 +1,14 @@
 """Every task through `TextModel`: requests of other sizes and lengths arrive together, and each gets its own answer."""
 
-import dataclasses
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from text_models import SETTINGS, VOCAB, WAIT_S, WORDS, Replies, column, table, tokenizer
+from text_models import VOCAB, WORDS, Replies, column, table, tokenizer
 
 from luxe_serving import answers, tensors
+from luxe_serving.pending import Request
 from luxe_serving.questions import InvalidText
-from luxe_serving.text_model import TextModel
 
 TABLE = np.random.default_rng(1).normal(scale=2.0, size=(len(VOCAB), 4)).astype(np.float32)
 TAGS = ("O", "B-PER", "I-PER", "B-LOC")
@@ -65,29 +62,10 @@ def alone(engine, first, second=None, *, truncate_second=True, length=12):
     return engine({name: np.array([values]) for name, values in row.items()})[0]
 
 
-@pytest.fixture
-def make(tmp_path):
-    models = []
-
-    def make(engine, **changes):
-        written = dataclasses.replace(SETTINGS, **changes)
-        (tmp_path / "luxe.json").write_text(written.to_json(), encoding="utf-8")
-        tokenizer().save(str(tmp_path / "tokenizer.json"))
-        models.append(TextModel(tmp_path, engine))
-        return models[-1]
-
-    yield make
-    for model in models:
-        closing = threading.Thread(target=model.close, daemon=True)
-        closing.start()
-        closing.join(WAIT_S)
-        assert not closing.is_alive(), "close() hangs"
-
-
 def ask(model, *requests):
     """Submit requests, each its arrays, together; return their answers, which have what the tables promise."""
     replies = Replies()
-    model.submit([(arrays, replies(i)) for i, arrays in enumerate(requests)])
+    model.submit([Request(arrays, replies(i)) for i, arrays in enumerate(requests)])
     found = replies.wait(len(requests))
     for arrays, answer in zip(requests, found, strict=True):
         if not isinstance(answer, Exception):
@@ -242,13 +220,13 @@ def test_one_tokenizer_call_for_a_dynamic_batch(make):
             calls.append(len(rows))
             return tokenizer().encode_batch(rows)
 
-    model._tokenizer = Counting()
+    model._encoder._tokenizer = Counting()
     ask(model, *({"text": column(["w1", "w2"])} for _ in range(16)))
     assert calls == [32]
     # 40 texts of 3 labels are more rows than one call may hold.
     calls.clear()
     model = make(by_text(3), **ZERO)
-    model._tokenizer = Counting()
+    model._encoder._tokenizer = Counting()
     one = {"text": column(["w1"] * 4), "candidate_labels": table([["w2", "w3", "w4"]] * 4, width=3)}
     ask(model, *[one] * 10)
     assert calls == [60, 60]
