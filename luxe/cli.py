@@ -38,6 +38,9 @@ _Root = Annotated[Path, typer.Option("--root", help="Folder of the project, with
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A model of the catalogue.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _Server = Annotated[str, typer.Option("--address", help="The server's gRPC address, host:port.")]
+_Which = Annotated[
+    str | None, typer.Option("--address", help="The server's gRPC address, host:port, where several run.")
+]
 
 _Sign = Annotated[Path | None, typer.Option(metavar="PRIVATE.pem", help="Sign the manifest with this key.")]
 _Key = Annotated[Path | None, typer.Option(metavar="PUBLIC.pem", help="Every version must be signed with this key.")]
@@ -49,6 +52,17 @@ class Target(enum.Enum):
     CPU = "cpu"
     CUDA = "cuda"
     TENSORRT = "tensorrt"
+
+
+class Part(enum.Enum):
+    """As `luxe_bench.cost.run.PARTS`."""
+
+    RATIO = "ratio"
+    LATENCY = "latency"
+    OVERLOAD = "overload"
+    MEMORY = "memory"
+    CACHE = "cache"
+    NEIGHBOURS = "neighbours"
 
 
 _HERE, _LOCAL = Path(), Address().grpc
@@ -154,18 +168,46 @@ def prune(
 
 @app.command()
 def serve(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Published models; all when none.")
+    ] = None,
     root: _Root = _HERE,
     host: Annotated[str, typer.Option(help="Interface to listen on; loopback unless told otherwise.")] = Address().host,
     http_port: int = HTTP_PORT,
     grpc_port: int = GRPC_PORT,
     metrics_port: int = METRICS_PORT,
     key: _Key = None,
+    otlp: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send a trace of every request to this OpenTelemetry collector.")
+    ] = None,
+    access_log: Annotated[bool, typer.Option("--access-log", help="One line a request in runs/triton.log.")] = False,
 ) -> None:
-    """Serve every published model on the embedded Triton, until SIGINT or SIGTERM."""
-    from luxe_serving.serve import serve
+    """Serve published models on the embedded Triton, until SIGINT or SIGTERM."""
+    from luxe_serving.serve import Options, serve
 
     project = Project.open(root)
-    serve(project.repository, Address(host, http_port, grpc_port, metrics_port), project.runs / "triton.log", key=key)
+    serve(
+        project.repository,
+        Address(host, http_port, grpc_port, metrics_port),
+        project.runs / "triton.log",
+        Options(models=tuple(names or ()), key=key, otlp=otlp, access_log=access_log),
+    )
+
+
+@app.command()
+def load(name: _Name, root: _Root = _HERE, address: _Which = None, key: _Key = None, as_json: _Json = False) -> None:
+    """Load a model's newest version into a running server; no call fails meanwhile."""
+    from luxe_serving import change
+
+    change.show(change.load(Project.open(root), name, address=address, key=key), as_json=as_json)
+
+
+@app.command()
+def unload(name: _Name, root: _Root = _HERE, address: _Which = None, as_json: _Json = False) -> None:
+    """Take a model off a running server; accepted requests are answered first."""
+    from luxe_serving import change
+
+    change.show(change.unload(Project.open(root), name, address=address), as_json=as_json)
 
 
 @app.command()
@@ -243,6 +285,29 @@ def bench_export(root: _Root = _HERE, as_json: _Json = False) -> None:
     from luxe_bench.export_cost import bench
 
     bench(Project.open(root), as_json=as_json)
+
+
+@bench.command("cost")
+def bench_cost(
+    name: _Name,
+    root: _Root = _HERE,
+    part: Annotated[list[Part] | None, typer.Option(help="Only this part; may be repeated.  [default: all]")] = None,
+    texts: Annotated[int, typer.Option(min=32, help="Texts of a closed loop.")] = 5000,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of an open loop.")] = 30,
+    as_json: _Json = False,
+) -> None:
+    """Start servers and measure what an answer costs, against the engine alone and against FastAPI."""
+    from luxe_bench.cost.run import bench
+
+    project = Project.open(root)
+    bench(
+        project,
+        catalog.load(project, name),
+        parts=[one.value for one in part or ()],
+        texts=texts,
+        seconds=seconds,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from luxe.limits import MAX_CANDIDATE_LABELS
+from luxe_serving.limits import MAX_CANDIDATE_LABELS
 
 __all__ = ["Base", "Entry", "ProblemType", "Quality", "Serving", "Slo", "Task", "Training"]
 

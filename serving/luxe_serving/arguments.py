@@ -27,6 +27,10 @@ ADMIN_HEADER = "luxe-admin"
 _ADMINISTRATIVE = "shared-memory,model-repository,model-config,trace,logging"
 
 
+_FORWARDED = "(?i)(traceparent|tracestate|x-request-id)"
+"""Headers, whole names; clients spell them as they like."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Address:
     """Where a server listens."""
@@ -61,19 +65,30 @@ def everywhere(repository: str, *, control: str = "none") -> list[str]:
         # A balancing client learns of new replicas only when a connection ends.
         "--grpc-max-connection-age=300",
         "--allow-gpu-metrics=false",
+        # What ties a request to its trace reaches the backends as parameters.
+        f"--grpc-header-forward-pattern={_FORWARDED}",
+        f"--http-header-forward-pattern={_FORWARDED}",
         "--log-format=ISO8601",
     ]
 
 
 def launcher(
-    repository: Path, address: Address, *, models: list[str], backends: Path, shm_prefix: str, key: str
+    repository: Path, address: Address, *, backends: Path, shm_prefix: str, key: str, otlp: str | None = None
 ) -> list[str]:
-    """Return what the embedded server gets on top; ``key`` opens the administrative protocols."""
+    """Return what the embedded server gets on top.
+
+    Args:
+        repository: the model repository; nothing of it is loaded at the start.
+        address: where to listen.
+        backends: folder with the backends.
+        shm_prefix: what the names of its segments of shared memory begin with.
+        key: opens the administrative protocols.
+        otlp: URL of an OpenTelemetry collector that gets a trace of every request.
+    """
     key = f"{ADMIN_HEADER}={key}"
     return [
-        # Explicit, so that the launcher may unload (see Server.stop), and nobody else, who lacks the key.
+        # Explicit: the launcher loads and unloads (see luxe_serving.loading), and nobody else, who lacks the key.
         *everywhere(str(repository), control="explicit"),
-        *(f"--load-model={model}" for model in models),
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         f"--http-address={address.host}",
@@ -84,4 +99,15 @@ def launcher(
         f"--metrics-port={address.metrics_port}",
         f"--grpc-restricted-protocol={_ADMINISTRATIVE}:{key}",
         f"--http-restricted-api={_ADMINISTRATIVE}:{key}",
+        *(_tracing(otlp) if otlp else ()),
+    ]
+
+
+def _tracing(url: str) -> list[str]:
+    return [
+        "--trace-config=mode=opentelemetry",
+        f"--trace-config=opentelemetry,url={url}",
+        "--trace-config=opentelemetry,resource=service.name=luxe",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=rate=1",
     ]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luxe.limits import MAX_CANDIDATE_LABELS
 from luxe_serving import tensors
+from luxe_serving.limits import MAX_CANDIDATE_LABELS
 from luxe_serving.settings import Settings
 
 __all__ = ["InvalidText", "Question", "Row", "max_rows", "read"]

@@ -1,4 +1,4 @@
-"""One embedded tritonserver: start it, know when it answers, stop it, leave nothing behind."""
+"""One embedded tritonserver: start it, load models, know when it answers, stop it, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import contextlib
 import ctypes
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from luxe.console import console
 from luxe.errors import UserError
-from luxe_serving import arguments, probe, runtime
+from luxe.manifest import engine_name
+from luxe_serving import arguments, loading, probe, runtime
+from luxe_serving.admin import Admin
 from luxe_serving.arguments import Address
+from luxe_serving.loading import Sleep
+from luxe_serving.log_file import LogFile
+from luxe_serving.scratch import Scratch, sweep
 
-__all__ = ["Server", "free_address", "running"]
+__all__ = ["Server", "free_address", "running", "wanted"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+# Looked up before any fork: the child of a process with threads may not wait for the loader's lock.
+_PRCTL = ctypes.CDLL(None).prctl
+
+_START_S = 60.0
+"""Until the server listens; models come later."""
+_SICK_DRAIN_S, _SICK_EXIT_S = 1.5, 0.5
+"""Requests that a sick server can still answer have as long, and then it has to end."""
 
 
 class Server:
@@ -34,53 +43,108 @@ class Server:
     Args:
         repository: a model repository with at least one entry.
         address: where to listen.
-        log: file for the server's own log.
+        log: file for the server's own log; it is appended to.
+        models: what to load, with the version of each or None for the newest; everything published unless told.
+        key: opens the administrative protocols; a new one unless told.
+        otlp: URL of an OpenTelemetry collector.
+        environment: variables on top.
+        sleep: waits; may raise, which ends what waits.
 
     Raises:
         UserError: nothing to serve, a busy port, or a system that cannot run Triton.
     """
 
-    def __init__(self, repository: Path, address: Address, log: Path) -> None:
+    def __init__(
+        self,
+        repository: Path,
+        address: Address,
+        log: Path,
+        *,
+        models: Iterable[str] | Mapping[str, int | None] | None = None,
+        key: str | None = None,
+        otlp: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        sleep: Sleep = time.sleep,
+    ) -> None:
         self.address = address
-        self.models = probe.models(repository)
-        self.log = log
-        if not self.models:
-            raise UserError(f"nothing to serve in {repository}: run `luxe export NAME` first")
+        self.repository = repository.resolve()
+        self.wanted: dict[str, int | None]
+        """What it was started for, and the version of each; None for the newest."""
+        self.wanted = dict(models) if isinstance(models, Mapping) else wanted(repository, models)
+        self._sleep = sleep
         _check_ports(address)
         found = runtime.find()
+        sweep()
+        self.log = LogFile(log)
+        self._scratch = Scratch()
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            output = log.open("wb")
-        except OSError as error:
-            raise UserError(f"cannot write the server's log {log}: {error.strerror}") from None
-        self._scratch = Path(tempfile.mkdtemp(prefix="luxe-serve-"))
-        self._shm_prefix = f"{self._scratch.name}-"
-        found.make_backends(self._scratch)
-        self._key = secrets.token_hex(16)
-        command = arguments.launcher(
-            repository.resolve(),
-            address,
-            models=self.models,
-            backends=self._scratch,
-            shm_prefix=self._shm_prefix,
-            key=self._key,
-        )
-        with output:
-            self._process = subprocess.Popen(
-                [str(found.binary), *command],
-                env=found.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Its own session, so that Ctrl-C in the terminal reaches only the launcher, which then
-                # stops the server in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
+            found.make_backends(self._scratch.folder)
+            key = key or secrets.token_hex(16)
+            command = arguments.launcher(
+                self.repository,
+                address,
+                backends=self._scratch.folder,
+                shm_prefix=self._scratch.shm_prefix,
+                key=key,
+                otlp=otlp,
             )
+            with self.log.open() as output:
+                self._process = subprocess.Popen(
+                    [str(found.binary), *command],
+                    env={**found.environment(), **(environment or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(self._scratch.lock,),
+                    # Its own session, so that Ctrl-C in the terminal reaches only the launcher, which then
+                    # stops the server in order.
+                    start_new_session=True,
+                    preexec_fn=_die_with_parent,
+                )
+        except BaseException:
+            self._scratch.remove()
+            raise
+        self._scratch.release()
+        self.admin = Admin(address.grpc, key)
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def models(self) -> list[str]:
+        """The entries that it was started for, engines included."""
+        entries = {name for model in self.wanted for name in (model, engine_name(model))}
+        return sorted(name for name in entries if (self.repository / name).is_dir())
+
+    def status(self) -> int | None:
+        """Return the exit status; None while it runs."""
+        return self._process.poll()
+
+    def load(self) -> None:
+        """Wait until the server listens, and load the models.
+
+        Raises:
+            UserError: the server ended, or a model does not load; names the log.
+        """
+        deadline = time.monotonic() + _START_S
+        with console.status("starting Triton"):
+            while True:
+                try:
+                    if self.admin.live():
+                        break
+                except grpc.RpcError as error:
+                    self._check_alive()
+                    if time.monotonic() > deadline:
+                        raise UserError(f"Triton does not listen: {error.details()}; see {self.log.path}") from None
+                self._sleep(0.05)
+            try:
+                loading.load(self.admin, self.repository, self.wanted, sleep=self._sleep)
+            except UserError as error:
+                raise UserError(f"{error}; see {self.log.path}") from None
+            except grpc.RpcError as error:
+                self._check_alive()
+                raise UserError(f"Triton does not answer: {error.details()}; see {self.log.path}") from None
 
     def wait_ready(self, *, timeout_s: float = 120.0) -> None:
         """Wait until every model has answered a real inference.
@@ -89,72 +153,57 @@ class Server:
             UserError: the server ended, or a model does not answer in time; names the log.
         """
         deadline = time.monotonic() + timeout_s
-        with grpc.insecure_channel(self.address.grpc) as channel, console.status("starting Triton"):
+        with console.status("waiting for the first answers"):
             for model in self.models:
                 while True:
                     try:
-                        probe.answers(channel, model, timeout_s=10.0)
+                        probe.answers(self.admin.channel, model, timeout_s=10.0, sleep=self._sleep)
                         break
                     except grpc.RpcError as error:
                         self._check_alive()
                         if time.monotonic() > deadline:
                             reason = error.details()
-                            message = f"{model} gave no answer within {timeout_s:.0f} s: {reason}; see {self.log}"
+                            message = f"{model} gave no answer within {timeout_s:.0f} s: {reason}; see {self.log.path}"
                             raise UserError(message) from None
-                        time.sleep(0.1)
+                        self._sleep(0.1)
 
-    def wait(self) -> int:
-        """Wait until the server ends by itself; returns its exit status."""
-        return self._process.wait()
+    def stop(self, *, drain_s: float = arguments.EXIT_TIMEOUT_S, exit_s: float = arguments.EXIT_TIMEOUT_S + 5) -> None:
+        """Let accepted requests finish, end the server, remove what it left; a second call does nothing.
 
-    def stop(self) -> None:
-        """Let accepted requests finish, end the server, remove what it left."""
+        Args:
+            drain_s: accepted requests have as long.
+            exit_s: the server has as long to end after that, then it is killed.
+        """
         if self._process.poll() is None:
             with contextlib.suppress(grpc.RpcError):
-                self._drain(arguments.EXIT_TIMEOUT_S)
+                loading.unload(self.admin, self.admin.ready(timeout_s=drain_s), engines=False, timeout_s=drain_s)
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(arguments.EXIT_TIMEOUT_S + 5)
+                self._process.wait(exit_s)
+        self.admin.close()
         # Also after an orderly end: a stub whose server was killed may linger.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        for segment in Path("/dev/shm").glob(f"{self._shm_prefix}*"):
-            segment.unlink(missing_ok=True)
+        self._scratch.remove()
 
-    def _drain(self, timeout_s: float) -> None:
-        """Take the models that people call off the server, and wait until their accepted requests are answered.
-
-        A server that is stopping refuses the calls of its own models to each other ("Server not ready"), so
-        requests that wait for the engine would fail. Unloading a model first lets them finish.
-        """
-        deadline = time.monotonic() + timeout_s
-        metadata = [(f"triton-grpc-protocol-{arguments.ADMIN_HEADER}", self._key)]
-        called = {model for model in self.models if not model.endswith("-engine")}
-        with grpc.insecure_channel(self.address.grpc) as channel:
-            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-            for model in called:
-                unload = service_pb2.RepositoryModelUnloadRequest(model_name=model)
-                stub.RepositoryModelUnload(unload, metadata=metadata, timeout=timeout_s)
-            while time.monotonic() < deadline and self._process.poll() is None:
-                request = service_pb2.RepositoryIndexRequest()
-                index = stub.RepositoryIndex(request, metadata=metadata, timeout=timeout_s)
-                if not any(m.name in called and m.state in ("READY", "UNLOADING") for m in index.models):
-                    return
-                time.sleep(0.05)
+    def abandon(self) -> None:
+        """End a server that is sick: a dead stub would hold up an orderly end by both its timeouts."""
+        self.stop(drain_s=_SICK_DRAIN_S, exit_s=_SICK_EXIT_S)
 
     def _check_alive(self) -> None:
         status = self._process.poll()
         if status is not None:
-            raise UserError(f"Triton ended with status {status}: {_reason(self.log)}; see {self.log}")
+            reason = self.log.first_error()
+            raise UserError(f"Triton ended with status {status}: {reason}; see {self.log.path}")
 
 
 @contextlib.contextmanager
-def running(repository: Path, address: Address, log: Path) -> Iterator[Server]:
-    """Run a server that is ready, and stop it at the end, whatever happens."""
-    server = Server(repository, address, log)
+def running(repository: Path, address: Address, log: Path, *, models: Iterable[str] | None = None) -> Iterator[Server]:
+    """Run a server that is ready, and stop it at the end, whatever happens; ``models`` are all unless told."""
+    server = Server(repository, address, log, models=models)
     try:
+        server.load()
         server.wait_ready()
         yield server
     finally:
@@ -172,6 +221,26 @@ def free_address() -> Address:
     return Address("127.0.0.1", *ports)
 
 
+def wanted(repository: Path, names: Iterable[str] | None) -> dict[str, int | None]:
+    """Return what to serve, the newest version of each: these models, or all that are published.
+
+    Raises:
+        UserError: nothing is published, or one of them is not.
+    """
+    published = probe.models(repository)
+    if not published:
+        raise UserError(f"nothing to serve in {repository}: run `luxe export NAME` first")
+    chosen = published if names is None else list(names)
+    for name in chosen:
+        if name not in published:
+            raise UserError(f"{name} is not in {repository}: run `luxe export {name}` first; there {_are(published)}")
+    return dict.fromkeys(chosen)
+
+
+def _are(names: list[str]) -> str:
+    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
 def _check_ports(address: Address) -> None:
     for option in ("http_port", "grpc_port", "metrics_port"):
         port = getattr(address, option)
@@ -187,11 +256,4 @@ def _check_ports(address: Address) -> None:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _reason(log: Path) -> str:
-    """Return the first error of the server's log as one line."""
-    lines = log.read_text(errors="replace").splitlines()
-    errors = [line for line in lines if " E " in line and "CudaDriverHelper" not in line]
-    return (errors or lines[-1:] or ["no output"])[0].strip()
+    _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import psutil
 
+from luxe_client import Client, LuxeError
 from luxe_serving.server import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +81,19 @@ def set_key(catalogue, key, value):
     catalogue.write_text(text, encoding="utf-8")
 
 
+def publish_again(repository, model=MODEL):
+    """Publish a model's newest files as the next version, as an export would; returns its number."""
+    newest = max(int(p.parent.name) for p in (repository / model).glob("[0-9]*/manifest.json"))
+    for name in (f"{model}-engine", model):
+        shutil.copytree(repository / name / str(newest), repository / name / str(newest + 1))
+    path = repository / model / str(newest + 1) / "manifest.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts["version"] = newest + 1
+    facts["files"] = {k.replace(f"/{newest}/", f"/{newest + 1}/"): v for k, v in facts["files"].items()}
+    path.write_text(json.dumps(facts), encoding="utf-8")
+    return newest + 1
+
+
 def manifest(project, model=MODEL):
     """The manifest of a model's newest version."""
     found = (project.repository / model).glob("[0-9]*/manifest.json")
@@ -113,18 +128,53 @@ def running(processes):
     return alive
 
 
+class Steady:
+    """Calls a model again and again from a few threads; what comes of it is kept."""
+
+    def __init__(self, address, text, *, callers=4, pause_s=0.02):
+        self.answers, self.errors = [], []
+        self._address, self._text, self._pause_s = address, text, pause_s
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._call, args=(i,)) for i in range(callers)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, caller):
+        number = 0
+        with Client(self._address, timeout_s=30.0) as client:
+            while not self._over.is_set():
+                number += 1
+                try:
+                    # Another text each time, which no cache has an answer to.
+                    answer = client.classify(MODEL, f"{self._text} {caller} {number}")
+                    self.answers.append((time.monotonic(), answer))
+                except LuxeError as error:
+                    self.errors.append((time.monotonic(), error))
+                time.sleep(self._pause_s)
+
+
 class Serving:
     """`luxe serve` in a process of its own, with a temporary folder of its own, so that what it leaves is known."""
 
-    def __init__(self, root, folder, *, address=None):
+    def __init__(self, root, folder, *, address=None, arguments=(), temporary=None):
         self.address = address or free_address()
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir(parents=True)
+        folder.mkdir(parents=True)
+        self.temporary = temporary or folder / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         self._out, self._err = folder / "out.txt", folder / "err.txt"
         ports = {name: getattr(self.address, f"{name}_port") for name in ("http", "grpc", "metrics")}
+        command = [str(LUXE), "serve", *map(str, arguments), "--root", str(root)]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [str(LUXE), "serve", "--root", str(root), *(f"--{name}-port={port}" for name, port in ports.items())],
+                [*command, *(f"--{name}-port={port}" for name, port in ports.items())],
                 env={**_ENVIRONMENT, "TMPDIR": str(self.temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -155,7 +205,11 @@ class Serving:
 
     def triton(self):
         """The process of tritonserver itself."""
-        return next(p for p in self.family() if p.is_running() and p.name() == "tritonserver")
+        return next(p for p in running(self.family()) if p.name() == "tritonserver")
+
+    def stub(self, entry):
+        """A backend process of an entry of the repository."""
+        return next(p for p in self.triton().children() if f"/{entry}/" in " ".join(p.cmdline()))
 
     def segments(self):
         """Its segments of shared memory."""

@@ -19,7 +19,6 @@ from luxe_export.gpu import config as gpu_config
 from luxe_export.gpu.profiles import Profile
 from luxe_serving import tensors
 from luxe_serving.override import AUTO_INSTANCES
-from luxe_serving.padded import shapes
 from luxe_serving.tensors import Tensor
 
 __all__ = [
@@ -96,8 +95,6 @@ def engine(
         # So that a pipeline never loses its own during an update.
         version_policy=_latest(LOADED),
     )
-    for batch, length in shapes(entry.max_length, entry.serving.max_micro_batch):
-        config.model_warmup.append(_warm_up(inputs, batch, length))
     config.parameters["intra_op_thread_count"].string_value = str(entry.serving.intra_op_threads)
     config.parameters["inter_op_thread_count"].string_value = "1"
     if instances(entry, target) is None:
@@ -139,13 +136,6 @@ def to_text(config: Any) -> str:
 
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _TYPES = {"BYTES": pb.TYPE_STRING, "BOOL": pb.TYPE_BOOL, "INT32": pb.TYPE_INT32, "FP32": pb.TYPE_FP32}
-
-
-def _warm_up(inputs: list[str], batch: int, length: int) -> Any:
-    # Zeros are in every vocabulary; random numbers would not be.
-    zeros = pb.ModelWarmup.Input(data_type=pb.TYPE_INT64, dims=[length], zero_data=True)
-    name = f"{batch} x {length}"
-    return pb.ModelWarmup(name=name, batch_size=batch, count=1, inputs=dict.fromkeys(inputs, zeros))
 
 
 def _engine_output(entry: Entry, width: int | None) -> Any:

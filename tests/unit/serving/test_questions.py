@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from text_models import LABELS, SETTINGS, column, table
 
-from luxe.limits import MAX_CANDIDATE_LABELS
 from luxe_serving import questions
+from luxe_serving.limits import MAX_CANDIDATE_LABELS
 from luxe_serving.questions import InvalidText
 from luxe_serving.settings import Settings
 
