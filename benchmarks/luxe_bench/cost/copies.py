@@ -1,0 +1,92 @@
+"""Repositories of their own to serve from: the newest version of one model, under as many names as are needed.
+
+They are published as any version is, so what is measured is what `luxe export` would have left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from luxe import access
+from luxe import repository as store
+from luxe.errors import UserError
+from luxe.manifest import MANIFEST, Manifest, engine_name, parse
+from luxe.project import Project
+from luxe.verify import verify
+from luxe_export.publishing.publish import Parts, publish
+from luxe_export.publishing.triton_config import to_text
+
+__all__ = ["copy", "newest", "settings"]
+
+_CONFIG, _SETTINGS = "config.pbtxt", "luxe.json"
+
+
+def newest(project: Project, name: str) -> Manifest:
+    """Return the manifest of a model's newest version, whose files are as they were published.
+
+    Raises:
+        UserError: it was never published, or is spoilt.
+    """
+    repository = project.repository
+    versions = store.versions(repository / name)
+    if not versions:
+        raise UserError(f"{name} is not published: run `luxe export {name}` first")
+    with access.reading(repository):
+        findings = verify(repository, model=name, newest=1).findings
+    if findings:
+        raise UserError(f"{findings[0].line}; nothing is measured")
+    return parse((repository / name / str(max(versions)) / MANIFEST).read_bytes())
+
+
+def copy(
+    repository: Path, manifest: Manifest, names: Sequence[str], target: Path, *, change: Mapping[str, Any] | None = None
+) -> Path:
+    """Publish a version in ``target`` once a name, and return ``target``.
+
+    Args:
+        repository: holds the version.
+        manifest: the version's.
+        names: of the copies; their engines are named after them.
+        target: a repository, made here.
+        change: settings of ``luxe.json`` that are to be other than published.
+    """
+    for name in names:
+        text, engine = (_parts(repository, manifest, entry) for entry in manifest.entries)
+        own = {**settings(repository, manifest), **(change or {}), "engine": engine_name(name)}
+        content = json.dumps(own, indent=2, ensure_ascii=False).encode() + b"\n"
+        publish(
+            target,
+            Parts(engine_name(name), _renamed(engine.shared, engine_name(name)), engine.version),
+            Parts(name, _renamed(text.shared, name), {**text.version, _SETTINGS: content}),
+            manifest.model_extra or {},
+        )
+    return target
+
+
+def settings(repository: Path, manifest: Manifest) -> dict[str, Any]:
+    """Return the ``luxe.json`` of a version."""
+    path = repository / manifest.model / str(manifest.version) / _SETTINGS
+    found: dict[str, Any] = json.loads(path.read_bytes())
+    return found
+
+
+def _parts(repository: Path, manifest: Manifest, entry: str) -> Parts:
+    folder = repository / entry / str(manifest.version)
+    files = manifest.of(entry)
+    return Parts(
+        name=entry,
+        shared={name: (folder / name).read_bytes() for name, file in files.items() if file.shared},
+        version={name: folder / name for name, file in files.items() if not file.shared},
+    )
+
+
+def _renamed(shared: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    config = text_format.Parse(shared[_CONFIG].decode(), model_config_pb2.ModelConfig())
+    config.name = name
+    return {**shared, _CONFIG: to_text(config).encode()}

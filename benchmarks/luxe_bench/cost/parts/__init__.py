@@ -1,0 +1,1 @@
+"""The parts of a run; each starts the servers that it needs and returns its figures."""
