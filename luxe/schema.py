@@ -82,7 +82,7 @@ class Serving(_Table):
 
     max_batch_size: Annotated[int, Field(ge=32)] = 32
     """Most texts in one request, and in one dynamic batch; clients may count on 32."""
-    max_micro_batch: Count = 8
+    max_micro_batch: Count = 16
     """Most texts of like length that the engine is given at once."""
     max_padding_share: Share = 0.12
     """Most padded tokens over all tokens of a micro-batch."""

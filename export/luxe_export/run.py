@@ -216,7 +216,7 @@ def _try(
                 tried.files,
                 original,
                 threads=entry.serving.intra_op_threads,
-                micro_batch=entry.serving.max_micro_batch,
+                micro_batch=min(entry.serving.max_micro_batch, latency.WORKING_BATCH),
                 advance=lambda: bar.advance(task),
                 gpu=gpu,
             )

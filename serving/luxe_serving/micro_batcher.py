@@ -56,6 +56,11 @@ class MicroBatcher(Generic[T]):
             self._changed.notify_all()
             return batch
 
+    def linger(self, enough: int, longest_s: float) -> None:
+        """Return when fewer than ``enough`` texts wait, or it was closed, or after ``longest_s`` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._scheduler) < enough, longest_s)
+
     def wait_s(self, *, bulk: bool = False) -> float:
         """See `Scheduler.wait_s`."""
         with self._changed:

@@ -51,7 +51,16 @@ class Settings:
 
     @classmethod
     def read(cls, path: Path) -> Settings:
+        """Read the settings of a version.
+
+        Raises:
+            ValueError: another release of luxe wrote them.
+        """
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        names = {field.name for field in dataclasses.fields(cls)}
+        if names != values.keys():
+            odd = ", ".join(sorted(names ^ values.keys()))
+            raise ValueError(f"{path} was written by another release of luxe ({odd}): export the model again")
         lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
         return cls(**{**values, **lists})
 

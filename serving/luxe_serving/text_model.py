@@ -37,7 +37,12 @@ _LOG = logging.getLogger(__name__)
 
 _ROWS_WAITING = 64
 """Times max_batch_size: rows that may wait before `submit` blocks and Triton's queue fills. Bounds memory, not time."""
-_LEFT_S = 0.1
+_WAIT_SHARE = 0.4
+"""Of a request's timeout that it may wait; a queue as long as the timeout would make every answer just too late."""
+_LINGER_S = 0.01
+"""Where the workers have enough to choose from, `submit` returns as much later: less CPU time, at no cost in latency,
+since what comes meanwhile would wait anyway (docs/scheduling.md)."""
+_LEFT_S = 0.5
 """A caller is asked whether he has left only after he has waited as long: asking costs as much as refusing."""
 
 
@@ -100,6 +105,8 @@ class TextModel:
             self._complete(group)
             for read in group:
                 self._wait(read, arrived_s)
+        # Triton brings what came meanwhile in one call, and each call costs messages between processes.
+        self._batcher.linger(self.settings.max_micro_batch, _LINGER_S)
 
     def close(self) -> None:
         """Answer what was taken, then stop."""
@@ -108,20 +115,37 @@ class TextModel:
         for worker in self._workers:
             worker.join()
 
+    def refusal(self, timeout_s: float) -> Refused | None:
+        """Return why a request that came now would be refused whatever it asks; it is counted as refused.
+
+        Under overload most are, and reading one costs as much as refusing it.
+        """
+        error = self._too_late(self._batcher.wait_s(), timeout_s)
+        if error is not None:
+            self.metrics.count("luxe_refusals_total", reason=error.reason)
+        return error
+
     def _admit(self, request: Request, arrived_s: float) -> None:
         """Refuse at once what would be answered too late, while it costs nothing yet.
 
         Raises:
             Refused: too much waits.
         """
-        wait_s = self._batcher.wait_s(bulk=request.bulk) + time.monotonic() - arrived_s
-        limit_s = min(request.timeout_s, self.settings.max_wait_ms / 1000)
-        if wait_s > limit_s:
-            raise Refused(
-                "overloaded",
-                f"an answer would take over {wait_s * 1000:.0f} ms, and {limit_s * 1000:.0f} ms are left: try another "
-                "replica, or later",
-            )
+        error = self._too_late(
+            self._batcher.wait_s(bulk=request.bulk) + time.monotonic() - arrived_s, request.timeout_s
+        )
+        if error is not None:
+            raise error
+
+    def _too_late(self, wait_s: float, timeout_s: float) -> Refused | None:
+        limit_s = min(timeout_s * _WAIT_SHARE, self.settings.max_wait_ms / 1000)
+        if wait_s <= limit_s:
+            return None
+        return Refused(
+            "overloaded",
+            f"a text would wait {wait_s * 1000:.0f} ms for an engine, and {limit_s * 1000:.0f} ms are the most: try "
+            "another replica, or later",
+        )
 
     def _known(self, question: Question) -> list[Encoded | None]:
         """Return the rows that were answered before, None in the place of others."""

@@ -105,7 +105,7 @@ def test_what_cannot_be_in_time_is_refused_at_once(server):
             return str(caught.value)
 
         assert "StatusCode.UNAVAILABLE" in (message := refused())
-        assert re.search(r"overloaded: an answer would take over \d+ ms, and 2 ms are left|expired", message)
+        assert re.search(r"overloaded: a text would wait \d+ ms for an engine, and 1 ms are the most|expired", message)
     assert wait_until(
         lambda: {("overloaded",), ("expired",)} & set(metrics(server, "luxe_refusals_total")), timeout_s=10
     )

@@ -19,7 +19,10 @@ from luxe_export.gate.answering import batches, inputs
 from luxe_export.gate.reference import Reference
 from luxe_serving.onnx_engine import session
 
-__all__ = ["STEPS", "Latency", "Shape", "latency", "lengths"]
+__all__ = ["STEPS", "WORKING_BATCH", "Latency", "Shape", "latency", "lengths"]
+
+WORKING_BATCH = 8
+"""Rows of a micro-batch that stands for service. At 32 callers they came to 4 or 5, however many were allowed."""
 
 BASELINE = "fp32"
 STEPS = 4
@@ -75,7 +78,7 @@ def latency(
 
     Args:
         threads: of a session, the catalogue's ``intra_op_threads``.
-        micro_batch: the catalogue's ``max_micro_batch``.
+        micro_batch: rows at the working point.
         advance: called `STEPS` times, for a progress bar.
         gpu: number of the GPU that runs them; None means the CPU.
     """

@@ -28,23 +28,37 @@ class TritonPythonModel:
 
     def execute(self, requests):  # noqa: ANN001, ANN201
         # Answers go out through response senders as their micro-batches end, so nothing is returned here.
-        self._model.submit([self._unpack(request) for request in requests])
+        taken = []
+        for request in requests:
+            sender = request.get_response_sender()
+            timeout_us = request.timeout()
+            timeout_s = timeout_us / 1e6 if timeout_us else math.inf
+            error = self._model.refusal(timeout_s)
+            if error is None:
+                try:
+                    taken.append(self._unpack(request, sender, timeout_s))
+                    continue
+                except Exception as unreadable:
+                    # Triton's HTTP lets through what is not UTF-8; raised here, it would fail the whole batch.
+                    error = InvalidText(f"the request cannot be read: {unreadable}")
+            sender.send(self._response(error, ()), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        if taken:
+            self._model.submit(taken)
 
     def finalize(self):  # noqa: ANN201
         self._model.close()
         self._sink.close()
 
-    def _unpack(self, request):  # noqa: ANN001, ANN202
+    def _unpack(self, request, sender, timeout_s):  # noqa: ANN001, ANN202
         given = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
-        sender, wanted = request.get_response_sender(), set(request.requested_output_names())
+        wanted = set(request.requested_output_names())
         parameters = json.loads(request.parameters() or "{}")
-        timeout_us = request.timeout()
         return Request(
             arrays={name: tensor.as_numpy() for name, tensor in given.items() if tensor is not None},
             reply=lambda answer: sender.send(
                 self._response(answer, wanted), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
             ),
-            timeout_s=timeout_us / 1e6 if timeout_us else math.inf,
+            timeout_s=timeout_s,
             bulk=parameters.get("bulk") is True,
             cancelled=sender.is_cancelled,
             id=request.request_id(),

@@ -1,15 +1,20 @@
 """Triton adapter: the `onnxruntime` backend, where the server has no native one."""
 
 import json
+import os
 from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
 from luxe_serving.onnx_engine import OnnxEngine
 
+_BEHIND = 5
+
 
 class TritonPythonModel:
     def initialize(self, args):  # noqa: ANN001, ANN201
+        # Under load engines take all cores; what accepts, refuses and answers needs few moments, but at once.
+        os.nice(_BEHIND)
         config = json.loads(args["model_config"])
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         file = config["default_model_filename"] or "model.onnx"

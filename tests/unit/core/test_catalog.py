@@ -161,7 +161,7 @@ DEFAULTS = {
     "max_batch_change": lambda entry: entry.quality.max_batch_change == 0.01,
     "max_calibration_error_rise": lambda entry: entry.quality.max_calibration_error_rise == 0.02,
     "max_batch_size": lambda entry: entry.serving.max_batch_size == 32,
-    "max_micro_batch": lambda entry: entry.serving.max_micro_batch == 8,
+    "max_micro_batch": lambda entry: entry.serving.max_micro_batch == 16,
     "max_padding_share": lambda entry: entry.serving.max_padding_share == 0.12,
     "max_text_bytes": lambda entry: entry.serving.max_text_bytes == 16384,
     "max_queue": lambda entry: entry.serving.max_queue == 1024,

@@ -99,7 +99,7 @@ def test_target_and_candidates_are_inputs(project):
         ("review_threshold = 0.5", "review_threshold = 0.6"),
         ('"spam", "conversation"', '"conversation", "spam"'),
         ("min_agreement = 0.98", "min_agreement = 0.97"),
-        ("max_micro_batch = 8", "max_micro_batch = 9"),
+        ("max_micro_batch = 16", "max_micro_batch = 9"),
         ("intra_op_threads = 1", "intra_op_threads = 2"),
         ('sha256 = "53aa', 'sha256 = "53ab'),
     ],

@@ -187,3 +187,24 @@ def test_close_wakes_a_blocked_put():
     thread.join(WAIT_S)
     assert [type(result) for result in results] == [RuntimeError]
     assert [taken(queue), taken(queue)] == [["a"], None]
+
+
+def test_lingering_ends_when_few_wait():
+    queue = batcher()
+    queue.put([Text(i, 10) for i in range(6)])
+    thread, ended = in_thread(lambda: queue.linger(3, WAIT_S))
+    thread.join(0.2)
+    assert not ended
+    while not ended:
+        assert queue.take().texts
+        thread.join(0.2)
+    assert ended == [None]
+
+
+def test_lingering_ends_at_once_when_closed_or_idle_and_by_itself():
+    queue = batcher()
+    queue.linger(1, WAIT_S)  # nothing waits
+    queue.put([Text(i, 10) for i in range(6)])
+    queue.linger(3, 0.05)
+    queue.close()
+    queue.linger(3, WAIT_S)

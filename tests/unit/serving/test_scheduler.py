@@ -38,7 +38,7 @@ def lengths_of(batch):
 def test_the_best_window_around_the_most_urgent_is_taken(cost, texts, max_batch, share):
     queue = scheduler(cost=cost, max_batch=max_batch, max_padding_share=share)
     queue.put(texts)
-    by_length = sorted(range(len(texts)), key=lambda i: (texts[i].length, i))
+    by_length = sorted(range(len(texts)), key=lambda i: (texts[i].length, urgency(texts[i]), i))
     first = min(range(len(texts)), key=lambda i: (urgency(texts[i]), i))
     lengths = [texts[i].length for i in by_length]
     best = max(worth(cost, w) for w in windows(lengths, by_length.index(first), max_batch, share))

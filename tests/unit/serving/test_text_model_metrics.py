@@ -79,7 +79,7 @@ def test_refusals_by_reason(make):
     submit(model, [(["w5"] * 16, replies(4 + i)) for i in range(20)])
     submit(model, [(["w6"], replies(24)), (["w7"], replies(25)), (["w8"], replies(26))], timeout_s=0.01)
     submit(model, [([""], replies(27)), ([b"\xff"], replies(28))])
-    threading.Event().wait(0.15)
+    threading.Event().wait(0.6)
     gate.opened.set()
     replies.wait(29)
     found = numbers(model)

@@ -54,7 +54,7 @@ def test_a_wait_beyond_the_timeout_is_refused_at_once(busy):
     fill(model, replies, 200)  # 110 ms
     submit(model, [(["w2"], replies(201))], timeout_s=0.1)
     assert_refused(replies.only(201), "overloaded")  # while the engine still stands still
-    assert "100 ms" in str(replies.only(201))
+    assert "40 ms are the most" in str(replies.only(201))
     gate.opened.set()
     assert all(isinstance(answer, dict) for answer in replies.wait(202)[:201])
     assert not any("w2" in batch for batch in gate.seen())
@@ -127,7 +127,7 @@ def test_a_caller_who_left_is_not_computed(busy):
     model, gate, replies = busy()
     submit(model, [(["w1", "w2"], replies(1)), (["w3"], replies(2))], cancelled=lambda: True)
     submit(model, [(["w4"], replies(3))], cancelled=lambda: False)
-    time.sleep(0.15)
+    time.sleep(0.6)
     gate.opened.set()
     answers = replies.wait(4)
     assert_refused(answers[1], "cancelled")
