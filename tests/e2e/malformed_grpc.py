@@ -175,7 +175,8 @@ def model(random):
 
 def version(random):
     request = good()
-    request.model_version = random.choice(["0", "-1", "999999", "x", "1.5", "0x1", str(2**63), str(2**64), "9" * 400])
+    # Triton reads a number up to what is none, so "1.5" is version 1.
+    request.model_version = random.choice(["0", "-1", "999999", "x", "77.5", "0x1", str(2**63), str(2**64), "9" * 400])
     return request
 
 

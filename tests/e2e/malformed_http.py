@@ -182,7 +182,7 @@ def encoding(random):
 def path(random):
     """Models, versions and verbs that are not there."""
     names = ("nope", "", ".", "..%2f..", "%00", "x" * 2000, f"{MODEL}/nope", f"{MODEL}/generate", "\xff")
-    versions = ("0", "-1", "999999", "x", "", str(2**63), str(2**64), "1.5")
+    versions = ("0", "-1", "999999", "x", "", str(2**63), str(2**64), "77.5")
     target = random.choice(
         [
             *(f"POST /v2/models/{name}/infer" for name in names),
