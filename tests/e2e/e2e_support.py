@@ -101,10 +101,11 @@ def manifest(project, model=MODEL):
 
 
 def tree(folder):
-    """Every path below a folder, files with their content: equal trees are equal byte for byte."""
+    """Every path below a folder, files with their content: equal trees are equal byte for byte. Locks hold nothing."""
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
+        if path.name != ".lock"
     }
 
 
@@ -166,7 +167,7 @@ class Serving:
 
     def __init__(self, root, folder, *, address=None, arguments=(), temporary=None):
         self.address = address or free_address()
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.temporary = temporary or folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self._out, self._err = folder / "out.txt", folder / "err.txt"

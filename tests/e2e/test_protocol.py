@@ -116,8 +116,8 @@ def test_health_is_200(server, path):
 def test_counters_rise_by_the_number_of_requests(server, client):
     names = [("nv_inference_request_success", MODEL), ("nv_inference_request_success", ENGINE)]
     before = [counter(server, *name) for name in names]
-    for _ in range(7):
-        client.classify(MODEL, TEXT)
+    for number in range(7):
+        client.classify(MODEL, f"{TEXT} {number}")  # each new: what was answered before needs no engine
     assert wait_until(lambda: [counter(server, *n) for n in names] == [b + 7 for b in before], timeout_s=5), [
         counter(server, *n) - b for n, b in zip(names, before, strict=True)
     ]
@@ -125,7 +125,7 @@ def test_counters_rise_by_the_number_of_requests(server, client):
 
 def test_the_engine_counts_texts(server, client):
     before = counter(server, "nv_inference_count", ENGINE)
-    client.classify(MODEL, [TEXT] * 20)
+    client.classify(MODEL, [f"{TEXT} ({number})" for number in range(20)])
     assert wait_until(lambda: counter(server, "nv_inference_count", ENGINE) == before + 20, timeout_s=5)
 
 
