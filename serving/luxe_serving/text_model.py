@@ -80,7 +80,10 @@ class TextModel:
         self._workers = [
             threading.Thread(target=self._work, name=f"micro-batches-{i}", daemon=True) for i in range(self._instances)
         ]
-        threading.Thread(target=self._begin, args=(warm,), name="warm-up", daemon=True).start()
+        # Started by the first request: a backend that calls another model while it is initialised may end Triton.
+        self._warming: threading.Thread | None = threading.Thread(
+            target=self._begin, args=(warm,), name="warm-up", daemon=True
+        )
         for worker in self._workers:
             worker.start()
 
@@ -89,6 +92,9 @@ class TextModel:
 
         A request with an `InvalidText` is refused alone, and so is one that could not be answered in time.
         """
+        if self._warming is not None:
+            self._warming.start()
+            self._warming = None
         arrived_s = time.monotonic()
         accepted: list[_Read] = []
         for given in requests:

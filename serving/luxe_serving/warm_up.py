@@ -16,7 +16,7 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE_S = 60.0
 """The engine is another model of the server, and may be loaded later."""
 _PAUSE_S = 0.05
-_TIMED_S = 1.0
+_TIMED_S = 0.5
 """After the first round, as many more as fit: the least time of a shape is the one without disturbance."""
 
 
