@@ -19,7 +19,7 @@ from luxe.errors import UserError
 from luxe.manifest import MANIFEST, Manifest, engine_name, parse
 from luxe.project import Project
 from luxe.verify import verify
-from luxe_export.publishing.publish import Parts, publish
+from luxe_export.publishing.publish import Parts, parts_of, publish
 from luxe_export.publishing.triton_config import to_text
 
 __all__ = ["copy", "newest", "settings"]
@@ -57,7 +57,7 @@ def copy(
         change: settings of ``luxe.json`` that are to be other than published.
     """
     for name in names:
-        text, engine = (_parts(repository, manifest, entry) for entry in manifest.entries)
+        text, engine = (parts_of(repository, manifest, entry) for entry in manifest.entries)
         own = {**settings(repository, manifest), **(change or {}), "engine": engine_name(name)}
         content = json.dumps(own, indent=2, ensure_ascii=False).encode() + b"\n"
         publish(
@@ -74,16 +74,6 @@ def settings(repository: Path, manifest: Manifest) -> dict[str, Any]:
     path = repository / manifest.model / str(manifest.version) / _SETTINGS
     found: dict[str, Any] = json.loads(path.read_bytes())
     return found
-
-
-def _parts(repository: Path, manifest: Manifest, entry: str) -> Parts:
-    folder = repository / entry / str(manifest.version)
-    files = manifest.of(entry)
-    return Parts(
-        name=entry,
-        shared={name: (folder / name).read_bytes() for name, file in files.items() if file.shared},
-        version={name: folder / name for name, file in files.items() if not file.shared},
-    )
 
 
 def _renamed(shared: Mapping[str, bytes], name: str) -> dict[str, bytes]:

@@ -58,9 +58,10 @@ class Grpc:
         try:
             return "OK", await self._methods[i % _CONNECTIONS](self._requests[i], timeout=self._wire_s)
         except grpc.aio.AioRpcError as error:
-            # Triton says UNAVAILABLE to both; see luxe_client._errors.
-            expired = error.code() is grpc.StatusCode.UNAVAILABLE and "timeout expired" in (error.details() or "")
-            return EXPIRED if expired else error.code().name, b""
+            details = error.details() or ""
+            # Late in Triton's queue or in luxe's; both have the status of a refusal; see luxe_client._errors.
+            late = "timeout expired" in details or details.startswith("expired:")
+            return EXPIRED if late and error.code() is grpc.StatusCode.UNAVAILABLE else error.code().name, b""
 
     async def close(self) -> None:
         for channel in self._channels:

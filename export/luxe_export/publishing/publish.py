@@ -31,7 +31,16 @@ from luxe.repository import State, latest_manifest
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["Parts", "add", "changing", "check_published", "check_writable", "latest_manifest", "publish"]
+__all__ = [
+    "Parts",
+    "add",
+    "changing",
+    "check_published",
+    "check_writable",
+    "latest_manifest",
+    "parts_of",
+    "publish",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,17 @@ class Parts:
     """Beside the versions, and a copy in each: config and labels."""
     version: Mapping[str, bytes | Path]
     """Inside the version."""
+
+
+def parts_of(repository: Path, manifest: Manifest, entry: str) -> Parts:
+    """Return what was published of an entry in a version, to publish it again."""
+    folder = repository / entry / str(manifest.version)
+    files = manifest.of(entry)
+    return Parts(
+        name=entry,
+        shared={name: (folder / name).read_bytes() for name, file in files.items() if file.shared},
+        version={name: folder / name for name, file in files.items() if not file.shared},
+    )
 
 
 def check_writable(repository: Path, model: str) -> None:

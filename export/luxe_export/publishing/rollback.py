@@ -15,7 +15,7 @@ from luxe import signing
 from luxe.errors import UserError
 from luxe.manifest import SIGNATURE, Manifest
 from luxe.verify import verify
-from luxe_export.publishing.publish import Parts, add, changing, check_published
+from luxe_export.publishing.publish import add, changing, check_published, parts_of
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -50,7 +50,7 @@ def rollback(
         _refuse_forged(repository / model, target, newest, key)
         _refuse_spoilt(repository, model, target)
         origin = _origin(manifests, target)
-        text, engine = (_parts(repository, old, entry) for entry in old.entries)
+        text, engine = (parts_of(repository, old, entry) for entry in old.entries)
         version = add(repository, engine, text, old.model_extra or {}, key=key, rollback_of=origin)
     return version, target
 
@@ -102,13 +102,3 @@ def _refuse_spoilt(repository: Path, model: str, version: int) -> None:
     for finding in findings:
         if f"{finding.path}/".startswith(inside):
             raise UserError(f"version {version} of {model} cannot be used: {finding.line}")
-
-
-def _parts(repository: Path, manifest: Manifest, entry: str) -> Parts:
-    folder = repository / entry / str(manifest.version)
-    files = manifest.of(entry)
-    return Parts(
-        name=entry,
-        shared={name: (folder / name).read_bytes() for name, file in files.items() if file.shared},
-        version={name: folder / name for name, file in files.items() if not file.shared},
-    )

@@ -41,6 +41,7 @@ class TritonPythonModel:
                 except Exception as unreadable:
                     # Triton's HTTP lets through what is not UTF-8; raised here, it would fail the whole batch.
                     error = InvalidText(f"the request cannot be read: {unreadable}")
+                    self._model.metrics.count("luxe_refusals_total", reason="invalid")
             sender.send(self._response(error, ()), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
         if taken:
             self._model.submit(taken)

@@ -202,9 +202,14 @@ def test_lingering_ends_when_few_wait():
 
 
 def test_lingering_ends_at_once_when_closed_or_idle_and_by_itself():
+    def lingers(enough, longest_s):
+        thread, ended = in_thread(lambda: queue.linger(enough, longest_s))
+        thread.join(WAIT_S)
+        assert ended == [None]
+
     queue = batcher()
-    queue.linger(1, WAIT_S)  # nothing waits
+    lingers(1, 1000 * WAIT_S)  # nothing waits
     queue.put([Text(i, 10) for i in range(6)])
-    queue.linger(3, 0.05)
+    lingers(3, 0.05)
     queue.close()
-    queue.linger(3, WAIT_S)
+    lingers(3, 1000 * WAIT_S)
