@@ -22,4 +22,4 @@ ENV PYTHONPATH=/opt/luxe \
 USER 1000:1000
 
 # What the backend imports must be there and readable, or there is no image.
-RUN python3 -c "import luxe_serving.text_model"
+RUN python3 -c "import luxe_serving.text.text_model"

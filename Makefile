@@ -10,7 +10,7 @@ setup: .venv/.installed
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "luxe: this Python makes no virtual environments; on Debian: apt-get install -y python3-venv" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --no-compile --progress-bar on --constraint constraints.txt --editable '.[all]'
-	$(BIN)/python -m luxe_serving.system
+	$(BIN)/python -m luxe_serving.launcher.system
 	touch $@
 
 demo: setup

@@ -34,8 +34,8 @@ def demo(project: Project, entry: Entry) -> None:
     """
     from luxe_bench.run import bench
     from luxe_export.run import export
-    from luxe_serving.serve import check
-    from luxe_serving.server import free_address, running
+    from luxe_serving.launcher.serve import check
+    from luxe_serving.launcher.server import free_address, running
 
     step(f"export {entry.name}")
     export(project, entry, project.checkpoint(entry.name))

@@ -26,7 +26,7 @@ import yaml
 from tritonclient.grpc import service_pb2
 
 from luxe.project import Project
-from luxe_serving import arguments, runtime
+from luxe_serving.launcher import arguments, runtime
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "deploy" / "haproxy.cfg"
@@ -258,7 +258,7 @@ def test_the_backend_runs_without_other_packages(tmp_path):
         if (libraries := package.with_name(f"{package.name}.libs")).is_dir():
             (tmp_path / libraries.name).symlink_to(libraries)
     (tmp_path / "luxe_serving").symlink_to(ROOT / "serving" / "luxe_serving")
-    code = "import luxe_serving.text_model, tokenizers; tokenizers.Tokenizer(tokenizers.models.WordLevel({}))"
+    code = "import luxe_serving.text.text_model, tokenizers; tokenizers.Tokenizer(tokenizers.models.WordLevel({}))"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], env=environment, capture_output=True, text=True, check=False

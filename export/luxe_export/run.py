@@ -26,7 +26,7 @@ from luxe_export import ladder, show
 from luxe_export.checkpoint import files
 from luxe_export.publishing import publish
 from luxe_export.publishing.triton_config import Target
-from luxe_serving.settings import Settings
+from luxe_serving.text.settings import Settings
 from luxe_training import base
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import e2e_support as support
 from luxe import catalog
 from luxe.project import Project
 from luxe_client import Client
-from luxe_serving.server import free_address, running
+from luxe_serving.launcher.server import free_address, running
 from luxe_training.data import load
 
 _HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from luxe_client import Client, LuxeError
-from luxe_serving.server import free_address
+from luxe_serving.launcher.server import free_address
 
 ROOT = Path(__file__).resolve().parents[2]
 LUXE = Path(sys.executable).parent / "luxe"

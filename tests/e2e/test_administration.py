@@ -7,7 +7,7 @@ import tritonclient.http
 from e2e_support import MODEL
 from tritonclient.utils import InferenceServerException
 
-from luxe_serving.arguments import ADMIN_HEADER
+from luxe_serving.launcher.arguments import ADMIN_HEADER
 
 CLIENTS = {"grpc": tritonclient.grpc, "http": tritonclient.http}
 HEADERS = {"grpc": f"triton-grpc-protocol-{ADMIN_HEADER}", "http": ADMIN_HEADER}

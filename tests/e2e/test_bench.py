@@ -13,7 +13,7 @@ from e2e_support import MODEL, assert_refused, copy_project, luxe, set_key, wait
 from luxe import catalog
 from luxe.project import Project
 from luxe_bench.verdict import judge
-from luxe_serving.server import free_address
+from luxe_serving.launcher.server import free_address
 
 LOOSE = {"p50_ms": "20000", "p95_ms": "20000", "p99_ms": "20000", "max_error_share": "0.0"}
 LOAD = ("--duration-s", "3", "--rate", "20")

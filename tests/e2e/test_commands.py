@@ -5,7 +5,7 @@ import json
 import pytest
 from e2e_support import MODEL, assert_refused, luxe, manifest
 
-from luxe_serving.server import free_address
+from luxe_serving.launcher.server import free_address
 
 TEXT = "where can i get those boots, i need them for saturday 😭"
 LABEL = "purchase_interest"

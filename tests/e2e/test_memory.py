@@ -12,7 +12,7 @@ import pytest
 from e2e_support import MODEL
 from wire import Call, Wire
 
-from luxe_serving.server import free_address, running
+from luxe_serving.launcher.server import free_address, running
 
 TEXTS = 20_000
 GROWTH_BYTES = 32 * 2**20
@@ -127,7 +127,7 @@ def repository(copy):
 @pytest.fixture
 def leaking(repository):
     """The same, but it keeps something of every request."""
-    from luxe_serving.runtime import own_backends
+    from luxe_serving.launcher.runtime import own_backends
 
     (backend,) = (folder for folder in own_backends() if folder.name == "luxe_text")
     (version,) = (path.parent for path in repository.glob(f"{MODEL}/[0-9]*/luxe.json"))

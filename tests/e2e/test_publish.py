@@ -11,8 +11,8 @@ from luxe.errors import UserError
 from luxe_export.publishing.prune import prune
 from luxe_export.publishing.publish import Parts, publish
 from luxe_export.publishing.rollback import rollback
-from luxe_serving.serve import check, serve
-from luxe_serving.server import free_address, running
+from luxe_serving.launcher.serve import check, serve
+from luxe_serving.launcher.server import free_address, running
 
 MODEL = "colours"
 

@@ -13,7 +13,7 @@ from e2e_support import MODEL, wait_until
 from tritonclient.utils import InferenceServerException
 
 from luxe_client import Client
-from luxe_serving.metrics_sink import EVERY_S
+from luxe_serving.monitoring.metrics_sink import EVERY_S
 
 CALLERS = 32
 _METRIC = re.compile(r"^(\w+)\{(.*)\} ([0-9.e+-]+)$")

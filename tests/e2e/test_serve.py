@@ -13,7 +13,7 @@ import pytest
 from e2e_support import MODEL, luxe, running, wait_until
 
 from luxe_client import Client, LuxeError, Unavailable
-from luxe_serving.server import free_address
+from luxe_serving.launcher.server import free_address
 from luxe_training.base import sha256
 
 TEXT = "where can i get those boots, i need them for saturday"

@@ -4,8 +4,8 @@ import math
 
 from hypothesis import strategies as st
 
-from luxe_serving.cost import CostModel
-from luxe_serving.scheduler import Scheduler, Text
+from luxe_serving.scheduling.cost import CostModel
+from luxe_serving.scheduling.scheduler import Scheduler, Text
 
 PATIENCE_S = 5.0
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=60)

@@ -10,8 +10,8 @@ from tokenizers.normalizers import Replace
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 
-from luxe_serving.pending import Request
-from luxe_serving.settings import Settings
+from luxe_serving.text.pending import Request
+from luxe_serving.text.settings import Settings
 
 WAIT_S = 15.0
 WORDS = [f"w{i}" for i in range(40)]

@@ -24,9 +24,9 @@ from tokenizers import Encoding, Tokenizer
 from tritonclient.grpc import model_config_pb2
 
 from luxe_bench.cost.worker import say
-from luxe_serving.answers import activate
 from luxe_serving.onnx_engine import OnnxEngine
-from luxe_serving.settings import Settings
+from luxe_serving.text.answers import activate
+from luxe_serving.text.settings import Settings
 
 __all__ = ["Engine", "main"]
 

@@ -18,7 +18,7 @@ from luxe.console import console
 from luxe.errors import UserError
 from luxe_bench.cost import metrics
 from luxe_bench.cost.worker import last_line
-from luxe_serving.server import free_address, running
+from luxe_serving.launcher.server import free_address, running
 
 __all__ = ["Target", "fastapi", "luxe"]
 

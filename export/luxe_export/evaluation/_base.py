@@ -16,7 +16,7 @@ __all__ = ["Bin", "Evaluation", "Outputs", "Row"]
 Row: TypeAlias = "str | tuple[str, str]"
 """What the engine reads at once: a text, or two."""
 Outputs: TypeAlias = "Sequence[NDArray[np.float32]]"
-"""By row, activated (`luxe_serving.answers.activate`): [L], [T, L] or [D]."""
+"""By row, activated (`luxe_serving.text.answers.activate`): [L], [T, L] or [D]."""
 
 
 class Evaluation(abc.ABC):

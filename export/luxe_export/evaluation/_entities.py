@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from luxe_export.evaluation import _metrics
 from luxe_export.evaluation._base import Evaluation, Outputs
-from luxe_serving import answers
-from luxe_serving.words import Words
+from luxe_serving.text import answers
+from luxe_serving.text.words import Words
 
 __all__ = ["Entities", "Span", "entity_labels"]
 
@@ -20,7 +20,7 @@ Span = tuple[int, int, str]
 
 
 class Entities(Evaluation):
-    """Micro-F1 of entities: a hit has the exact span and the label. As the server answers (`luxe_serving.answers`).
+    """Micro-F1 of entities: a hit has the exact span and the label. As the server answers (`text.answers`).
 
     Agreement, by text: the F1 of the entities against PyTorch's, 1 where neither finds any. Change: the largest |Δ| of
     a probability of any token. Confidence: the scores of the entities found.

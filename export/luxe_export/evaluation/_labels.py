@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from luxe_export.evaluation import _metrics
 from luxe_export.evaluation._base import Evaluation, Outputs, Row
-from luxe_serving import answers
+from luxe_serving.text import answers
 
 __all__ = ["MultiLabel", "SingleLabel", "ZeroShot"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luxe_export.gate.reference import Reference, workers
-from luxe_serving import answers
 from luxe_serving.onnx_engine import session
+from luxe_serving.text import answers
 
 __all__ = ["Candidate", "batches", "inputs", "row_inputs"]
 

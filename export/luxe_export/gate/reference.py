@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from luxe.schema import Entry
 from luxe_export.evaluation import Evaluation, Outputs, tokenize
 from luxe_export.gate import bootstrap
-from luxe_serving import answers
+from luxe_serving.text import answers
 
 __all__ = ["Meaning", "Reference", "reference", "workers"]
 
@@ -25,7 +25,7 @@ _MAX_WORKERS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Meaning:
-    """What makes answers of an engine's raw output; see `luxe_serving.answers.activate`."""
+    """What makes answers of an engine's raw output; see `luxe_serving.text.answers.activate`."""
 
     task: str
     problem_type: str

@@ -13,7 +13,7 @@ from luxe_export import graph
 from luxe_export.gpu import profiles
 from luxe_export.publishing import publish, triton_config
 from luxe_export.publishing.triton_config import Target
-from luxe_serving.settings import Settings
+from luxe_serving.text.settings import Settings
 
 if TYPE_CHECKING:
     from luxe_export.checkpoint.source import Source

@@ -17,9 +17,9 @@ from luxe.schema import Entry
 from luxe.verify import LOADED
 from luxe_export.gpu import config as gpu_config
 from luxe_export.gpu.profiles import Profile
-from luxe_serving import tensors
-from luxe_serving.override import AUTO_INSTANCES
-from luxe_serving.tensors import Tensor
+from luxe_serving.launcher.override import AUTO_INSTANCES
+from luxe_serving.text import tensors
+from luxe_serving.text.tensors import Tensor
 
 __all__ = [
     "ENGINE_FILE",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
-from luxe_serving import tensors
-from luxe_serving.metrics_sink import MetricsSink
-from luxe_serving.pending import Refused, Request
-from luxe_serving.questions import InvalidText
-from luxe_serving.text_model import TextModel
+from luxe_serving.monitoring.metrics_sink import MetricsSink
+from luxe_serving.text import tensors
+from luxe_serving.text.pending import Refused, Request
+from luxe_serving.text.questions import InvalidText
+from luxe_serving.text.text_model import TextModel
 
 
 class TritonPythonModel:

@@ -4,7 +4,7 @@ import threading
 import pytest
 from text_models import SETTINGS, WAIT_S, engine, tokenizer
 
-from luxe_serving.text_model import TextModel
+from luxe_serving.text.text_model import TextModel
 
 
 @pytest.fixture

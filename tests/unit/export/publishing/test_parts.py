@@ -16,7 +16,7 @@ from luxe_export.checkpoint import source
 from luxe_export.gate.reference import reference
 from luxe_export.gpu import tensorrt_plan
 from luxe_export.publishing import parts
-from luxe_serving.settings import Settings
+from luxe_serving.text.settings import Settings
 
 WIDTH = {"single-label": 3, "token-classification": 5, "feature-extraction": 64, "text-ranking": 1}
 FROM_CATALOGUE = ("max_batch_size", "max_micro_batch", "max_padding_share", "max_text_bytes", "engine_instances")

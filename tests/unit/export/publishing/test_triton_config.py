@@ -4,7 +4,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from luxe.verify import LOADED
 from luxe_export.publishing import triton_config
-from luxe_serving.override import AUTO_INSTANCES
+from luxe_serving.launcher.override import AUTO_INSTANCES
 
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 

@@ -1,0 +1,1 @@
+"""Which texts run together, and when; knows neither texts nor Triton."""
