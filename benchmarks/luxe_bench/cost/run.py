@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from luxe.console import console, step
+from luxe.console import console, fail, step
 from luxe.errors import Rejected, UserError
 from luxe.manifest import engine_name
 from luxe.project import Project
@@ -31,7 +31,7 @@ from luxe_bench.cost.targets import Results, judge
 from luxe_bench.cost.workload import Texts
 from luxe_training.data import load
 
-__all__ = ["PARTS", "bench"]
+__all__ = ["PARTS", "bench", "measure"]
 
 PARTS: dict[str, tuple[str, Callable[[Rig], Any]]] = {
     "ratio": ("luxe, the engine alone and FastAPI in turn", ratio),
@@ -54,8 +54,8 @@ def bench(
         seconds: of an open loop.
 
     Raises:
-        UserError: the model cannot be measured, or a process failed.
-        Rejected: a target was missed; the run is kept all the same.
+        UserError: the model cannot be measured.
+        Rejected: a target was missed, or a part could not be measured; the run is kept all the same.
     """
     _check(entry)
     manifest = copies.newest(project, entry.name)
@@ -69,12 +69,7 @@ def bench(
         folders = (project.repository / name / version, project.repository / engine_name(name) / version)
         with Reference(*folders, Path(scratch)) as reference:
             rig = Rig(entry, project.repository, manifest, Path(scratch), Texts(sources), reference, texts, seconds)
-            found = {}
-            for part in asked:
-                title, measure = PARTS[part]
-                step(f"{part}: {title}")
-                found[part] = measure(rig)
-    results = Results(**found, checked=rig.checked, wrong=rig.wrong, failed=rig.failed)
+            results = measure(rig, asked)
     checks = judge(results)
     facts = record.facts(manifest, started=started, load_before=load_before, texts=texts, seconds=seconds)
     content = record.whole(facts, results, checks)
@@ -91,6 +86,21 @@ def bench(
     if missed:
         raise Rejected(f"{entry.name} misses: {', '.join(missed)}")
     return content
+
+
+def measure(rig: Rig, asked: Sequence[str]) -> Results:
+    """Run the parts; one that fails does not take the others with it."""
+    found: dict[str, Any] = {}
+    broken: dict[str, str] = {}
+    for part in asked:
+        title, run = PARTS[part]
+        step(f"{part}: {title}")
+        try:
+            found[part] = run(rig)
+        except UserError as error:
+            broken[part] = str(error)
+            fail(f"{part} could not be measured: {error}")
+    return Results(**found, checked=rig.checked, wrong=rig.wrong, failed=rig.failed, broken=broken)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ _MIN_GOODPUT_SHARE = 0.9
 _MAX_REFUSAL_MS = 50.0
 _MAX_CALM_P95 = 3.0
 _MAX_NEIGHBOUR = 2.0
+_MAX_SENT_LATE = 0.01
+"""Of the requests; with more, the load was not the one that was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +45,14 @@ class Results:
     """Answers that were not those of their texts."""
     failed: int = 0
     """Requests of closed loops that were not answered."""
+    broken: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Parts that could not be measured, and why."""
 
 
 def judge(results: Results) -> list[Check]:
     """Return the targets of those parts that ran."""
     checks = [_most("wrong answers", results.wrong, 0), _most("unanswered in closed loops", results.failed, 0)]
+    checks += [_most(f"{part} could not be measured", 1, 0) for part in results.broken]
     if results.ratio:
         checks += _of_ratio(results.ratio)
     if results.latency:
@@ -69,6 +74,8 @@ def _of_ratio(found: Ratio) -> Iterator[Check]:
 
 def _of_overload(found: Overload) -> Iterator[Check]:
     over, calm = found.at(OVER), found.at(CALM)
+    late = calm.sent_late / calm.summary.requests if calm.summary.requests else None
+    yield _most(f"sent late at {CALM:.0%}, share", late, _MAX_SENT_LATE)
     yield _least(f"in time at {OVER:g}× / capacity", over.in_time_per_s / found.capacity_per_s, _MIN_GOODPUT_SHARE)
     # Where nothing was refused, nothing was refused slowly.
     yield _most(f"refusals at {OVER:g}×, p95 ms", over.refusal_p95_ms if over.refused else 0.0, _MAX_REFUSAL_MS)

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 from datetime import datetime, timezone
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from luxe.cli import Part, app
+from luxe.cli import app
+from luxe.cli_bench import Part
 from luxe.errors import UserError
 from luxe.manifest import Manifest
 from luxe_bench.cost import picture, record, show
@@ -18,7 +20,7 @@ from luxe_bench.cost.parts.memory import Memory, Started
 from luxe_bench.cost.parts.neighbours import Neighbours
 from luxe_bench.cost.parts.overload import CALM, OVER, Overload, step
 from luxe_bench.cost.parts.ratio import FASTAPI, LUXE, TUNED, Ratio
-from luxe_bench.cost.run import PARTS
+from luxe_bench.cost.run import PARTS, measure
 from luxe_bench.cost.statistics import EXPIRED, Load, Summary
 from luxe_bench.cost.targets import Results, judge
 
@@ -64,7 +66,7 @@ OVERLOAD = Overload(
     capacity_callers=32,
     one_caller_p50_ms=10.0,
     steps=[
-        some_step(CALM, summary=ONE),
+        some_step(CALM, summary=ONE, sent_late=1),
         some_step(OVER, in_time_per_s=90.0, refused=200, refusal_p95_ms=50.0, refusal_max_ms=80.0),
     ],
 )
@@ -85,7 +87,7 @@ def missed(results):
 
 def test_at_the_bounds_everything_is_met():
     assert missed(GOOD) == []
-    assert len(judge(GOOD)) == 13
+    assert len(judge(GOOD)) == 14
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,25 @@ def test_each_bound_is_held(part, change, name):
 def test_the_steps_bounds_are_held(change, name):
     steps = [OVERLOAD.at(CALM), dataclasses.replace(OVERLOAD.at(OVER), **change)]
     assert missed(dataclasses.replace(GOOD, overload=dataclasses.replace(OVERLOAD, steps=steps))) == [name]
+
+
+def test_a_load_that_was_sent_late_is_none():
+    steps = [dataclasses.replace(OVERLOAD.at(CALM), sent_late=2), OVERLOAD.at(OVER)]
+    overload = dataclasses.replace(OVERLOAD, steps=steps)
+    assert missed(dataclasses.replace(GOOD, overload=overload)) == ["sent late at 80%, share"]
+
+
+def test_a_part_that_fails_leaves_the_others(monkeypatch, capsys):
+    def fails(rig):
+        raise UserError("FastAPI does not start")
+
+    rig = SimpleNamespace(checked=7, wrong=0, failed=0)
+    monkeypatch.setitem(PARTS, "ratio", ("", fails))
+    monkeypatch.setitem(PARTS, "cache", ("", lambda rig: GOOD.cache))
+    results = measure(rig, ["ratio", "cache"])
+    assert results == Results(cache=GOOD.cache, checked=7, broken={"ratio": "FastAPI does not start"})
+    assert missed(results) == ["ratio could not be measured"]
+    assert "luxe: ratio could not be measured: FastAPI does not start" in capsys.readouterr().err
 
 
 def test_where_nothing_is_refused_no_refusal_is_slow():
