@@ -16,8 +16,10 @@ setup: .venv/.installed
 demo: setup
 	$(BIN)/luxe demo
 
+# Unit tests side by side; those with a server in turn, which load the cores themselves.
 test: setup test-tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/e2e --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest tests/e2e
 
 # Programs that only the tests use: HAProxy in front of real servers, curl as a stranger's client.
 # And ONNX Runtime as NVIDIA's Triton 24.10 image has it: what is published must load there too.

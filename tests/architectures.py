@@ -1,7 +1,7 @@
 """Small models of every architecture: a transformers config, a fast tokenizer of the architecture's own kind, weights.
 
 Weights are random and far from degenerate: embeddings stand out of the normalisations, every bias and every gain is
-moved, so that a fusion which drops one is seen. See `models` for heads, data and what PyTorch says of it.
+moved, so that a fusion which drops one is seen. See `small_models` for heads, data and what PyTorch says of it.
 """
 
 from __future__ import annotations

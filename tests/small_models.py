@@ -6,73 +6,26 @@ and what 8 bits lose is far less than what tells the labels apart.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from architectures import ARCHITECTURES, MAX_LENGTH, WORDS, initialise
 from numpy.typing import NDArray
+from small_gold import gold
+from small_kinds import KINDS, Kind, catalogue
 
-__all__ = ["KINDS", "Brought", "Kind", "Row", "bring", "build"]
+__all__ = ["Brought", "Row", "bring", "build", "one_thread"]
 
 Row = str | tuple[str, str]
-_COLOURS = ("red", "green", "blue")
 _SPREAD = 3.0
 """Standard deviation of every logit over the data."""
 _MARGIN = 1.5
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A task, or one of text-classification's problems."""
-
-    task: str
-    model: str
-    """transformers' class for it."""
-    labels: tuple[str, ...] = ()
-    """Of the checkpoint; none for an encoder."""
-    catalogue: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Keys of the catalogue file, without those that all have."""
-    config: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-_SEQUENCE = "AutoModelForSequenceClassification"
-KINDS: dict[str, Kind] = {
-    "single-label": Kind("text-classification", _SEQUENCE, _COLOURS, {"labels": _COLOURS, "review_threshold": 0.5}),
-    "multi-label": Kind(
-        "text-classification",
-        _SEQUENCE,
-        _COLOURS,
-        {"labels": _COLOURS, "problem_type": "multi_label_classification", "review_threshold": 0.5},
-        {"problem_type": "multi_label_classification"},
-    ),
-    "regression": Kind(
-        "text-classification",
-        _SEQUENCE,
-        ("LABEL_0",),
-        {"labels": ("warmth",), "problem_type": "regression"},
-        {"problem_type": "regression"},
-    ),
-    "pairs": Kind("text-classification", _SEQUENCE, _COLOURS, {"labels": _COLOURS, "text_pairs": True}),
-    "token-classification": Kind(
-        "token-classification",
-        "AutoModelForTokenClassification",
-        ("O", "B-COLOUR", "I-COLOUR", "B-PLACE", "I-PLACE"),
-        {"labels": ("O", "B-COLOUR", "I-COLOUR", "B-PLACE", "I-PLACE"), "aggregation_strategy": "simple"},
-    ),
-    "feature-extraction": Kind("feature-extraction", "AutoModel", catalogue={"pooling": "mean", "normalize": True}),
-    "zero-shot-classification": Kind(
-        "zero-shot-classification",
-        _SEQUENCE,
-        ("contradiction", "neutral", "entailment"),
-        {"labels": ("bal ken", "mun sox", "tir dal kon"), "hypothesis_template": "kal {} ter"},
-    ),
-    "text-ranking": Kind("text-ranking", _SEQUENCE, ("LABEL_0",)),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,13 +77,12 @@ def bring(root: Path, architecture: str, kind: str | Kind, name: str, *, tests: 
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (root / "catalog").mkdir(parents=True, exist_ok=True)
-    (root / "catalog" / f"{name}.toml").write_text(_catalogue(kind), encoding="utf-8")
+    (root / "catalog" / f"{name}.toml").write_text(catalogue(kind), encoding="utf-8")
     data = root / "data" / name
     data.mkdir(parents=True, exist_ok=True)
     for split, count, seed in (("train", trains, 2), ("test", tests, 3)):
         made, rows, raw = _chosen(kind, model, tokenizer, seed, count)
-        gold = _GOLD.get(kind.task, _classified)(kind, made, raw, tokenizer)
-        lines = [json.dumps(line) for line in gold]
+        lines = [json.dumps(line) for line in gold(kind, made, raw, tokenizer)]
         (data / f"{split}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     flat = [row for group in rows for row in group]
     return Brought(name, kind, folder, flat, [answer for group in raw for answer in group])
@@ -201,9 +153,6 @@ def _tokens(kind: Kind, tokenizer: Any, row: Row) -> Any:
 def _answers(kind: Kind, model: Any, tokenizer: Any, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
     import torch
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for models this small, more threads only wait for each other
-
     def answer(row: Row) -> NDArray[np.float32]:
         output = model(**_tokens(kind, tokenizer, row))
         if kind.task != "feature-extraction":
@@ -212,132 +161,18 @@ def _answers(kind: Kind, model: Any, tokenizer: Any, rows: Sequence[Row]) -> lis
         pooled = pooled.mean(dim=0) if kind.catalogue["pooling"] == "mean" else pooled[0]
         return (pooled / pooled.norm() if kind.catalogue["normalize"] else pooled).numpy()
 
+    with one_thread(), torch.inference_mode():
+        return [answer(row) for row in rows]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch on one core: for models this small, more threads only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with torch.inference_mode():
-            return [answer(row) for row in rows]
+        yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _classified(kind: Kind, data: list[Any], raw: list[list[Any]], tokenizer: Any) -> list[dict[str, Any]]:
-    texts = [{"text": d} if isinstance(d, str) else {"text": d[0], "text_pair": d[1]} for d in data]
-    logits = np.stack([answers[0] for answers in raw])
-    labels = kind.catalogue["labels"]
-    problem = kind.catalogue.get("problem_type")
-    if problem == "regression":
-        return [t | {"label": float(row[0])} for t, row in zip(texts, logits, strict=True)]
-    if problem == "multi_label_classification":
-        names = [[name for name, x in zip(labels, row, strict=True) if x > 0] for row in logits]
-        return [t | {"labels": n} for t, n in zip(texts, names, strict=True)]
-    return [t | {"label": labels[i]} for t, i in zip(texts, _used(logits), strict=True)]
-
-
-def _tagged(kind: Kind, data: list[str], raw: list[list[Any]], tokenizer: Any) -> list[dict[str, Any]]:
-    """Entities by transformers' own pipeline, fed with the logits that are at hand."""
-    from transformers.pipelines.token_classification import AggregationStrategy, TokenClassificationPipeline
-
-    strategy = AggregationStrategy(kind.catalogue["aggregation_strategy"])
-    pipeline = TokenClassificationPipeline.__new__(TokenClassificationPipeline)
-    pipeline.tokenizer = tokenizer
-    pipeline.model = _Named(dict(enumerate(kind.labels)))
-    lines = []
-    for text, (logits,) in zip(data, raw, strict=True):
-        cut = tokenizer(
-            text, truncation=True, max_length=MAX_LENGTH, return_offsets_mapping=True, return_special_tokens_mask=True
-        )
-        scores = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        scores /= scores.sum(axis=-1, keepdims=True)
-        tokens = pipeline.gather_pre_entities(
-            text,
-            np.array(cut["input_ids"]),
-            scores,
-            cut["offset_mapping"],
-            np.array(cut["special_tokens_mask"]),
-            strategy,
-            word_ids=cut.word_ids(),
-        )
-        found = [e for e in pipeline.aggregate(tokens, strategy) if e["entity_group"] != "O"]
-        # Unigram tokenizers count the space before a word as its own; no annotator does.
-        blanks = [len(piece) - len(piece.lstrip()) for piece in (text[e["start"] : e["end"]] for e in found)]
-        entities = [
-            {"start": int(e["start"]) + blank, "end": int(e["end"]), "label": e["entity_group"]}
-            for e, blank in zip(found, blanks, strict=True)
-        ]
-        lines.append({"text": text, "entities": entities})
-    return lines
-
-
-class _Named:
-    """As much of a model as the pipeline's aggregation asks for."""
-
-    def __init__(self, names: dict[int, str]) -> None:
-        self.config = self
-        self.id2label = names
-
-
-def _compared(kind: Kind, data: list[Any], raw: list[list[Any]], tokenizer: Any) -> list[dict[str, Any]]:
-    def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-
-    return [{"text": a, "text_pair": b, "score": cosine(*raw[i])} for i, (a, b) in enumerate(data)]
-
-
-def _inferred(kind: Kind, data: list[str], raw: list[list[Any]], tokenizer: Any) -> list[dict[str, Any]]:
-    entailment = kind.labels.index("entailment")
-    best = _used(np.array([[logits[entailment] for logits in answers] for answers in raw]))
-    return [{"text": text, "label": kind.catalogue["labels"][i]} for text, i in zip(data, best, strict=True)]
-
-
-def _ranked(kind: Kind, data: list[Any], raw: list[list[Any]], tokenizer: Any) -> list[dict[str, Any]]:
-    """The best document of a query is worth 2, the second 1."""
-    lines = []
-    for (query, documents), answers in zip(data, raw, strict=True):
-        places = np.argsort(np.argsort([-float(answer[0]) for answer in answers]))
-        worth = [max(0, 2 - int(place)) for place in places]
-        lines += [{"query": query, "document": d, "label": w} for d, w in zip(documents, worth, strict=True)]
-    return lines
-
-
-_GOLD: dict[str, Callable[[Kind, list[Any], list[list[Any]], Any], list[dict[str, Any]]]] = {
-    "token-classification": _tagged,
-    "feature-extraction": _compared,
-    "zero-shot-classification": _inferred,
-    "text-ranking": _ranked,
-}
-
-
-def _used(scores: NDArray[np.float32]) -> list[int]:
-    best = scores.argmax(axis=1).tolist()
-    assert sorted(best.count(i) for i in range(scores.shape[1]))[-2] >= len(best) // 12, "labels must differ"
-    return best
-
-
-def _catalogue(kind: Kind) -> str:
-    keys = {"description": "Made-up words, for a test", "task": kind.task, "max_length": MAX_LENGTH, **kind.catalogue}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-    return "\n".join([*lines, _TABLES])
-
-
-_TABLES = """
-[quality]
-max_metric_drop = 0.5
-min_agreement = 0.5
-max_change = 10.0
-max_batch_change = 0.0001
-
-[serving]
-max_batch_size = 32
-max_micro_batch = 8
-max_padding_share = 0.9
-max_text_bytes = 4096
-max_queue = 64
-engine_instances = 1
-intra_op_threads = 1
-
-[slo]
-requests_per_s = 10
-p50_ms = 1000
-p95_ms = 1000
-p99_ms = 1000
-max_error_share = 0.0
-"""

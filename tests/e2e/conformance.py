@@ -1,7 +1,6 @@
-"""Models of every architecture and task, what PyTorch says of their test sets, and the same questions on the wire."""
+"""What PyTorch says of a small model's test set, and the same questions on the wire."""
 
 import contextlib
-import dataclasses
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,78 +9,11 @@ import tritonclient.grpc
 import tritonclient.utils
 from architectures import MAX_LENGTH
 from scipy.special import expit, softmax
-from small_models import KINDS, Brought
+from small_models import Brought
 
 __all__ = [
-    *("FLEET", "Spec", "answers", "change", "encode", "entities", "expected", "few_words", "pipeline", "question"),
-    "truncated",
+    *("answers", "change", "encode", "entities", "expected", "few_words", "pipeline", "question", "truncated"),
 ]
-
-DEFAULT = ("fp32", "int8-per-token", "int8-mixed", "int8-static", "int8-dynamic")
-OTHERS = (
-    *("int8-mixed-float", "int8-static-percentile", "int8-static-entropy"),
-    *("int8-qdq", "int8-qdq-per-tensor", "int4-weights"),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """A model of the fleet."""
-
-    architecture: str
-    kind: str
-    published: str
-    """The candidate that is served."""
-    candidates: tuple[str, ...]
-    """What is built and measured."""
-    catalogue: dict[str, object] = dataclasses.field(default_factory=dict)
-    """Keys other than the kind's own."""
-
-    @property
-    def name(self):
-        return f"{self.architecture}-{self.kind}"
-
-    @property
-    def brought_as(self):
-        kind = KINDS[self.kind]
-        return dataclasses.replace(kind, catalogue={**kind.catalogue, **self.catalogue})
-
-
-def _one(architecture, kind, published, **catalogue):
-    return Spec(architecture, kind, published, (published,), catalogue)
-
-
-# Every task with two architectures or more. Between them: WordPiece, byte-level BPE and Unigram; with token types and
-# without; the float engine and an integer one.
-FLEET = {
-    spec.name: spec
-    for spec in (
-        Spec("bert", "single-label", "fp32", DEFAULT),
-        Spec("distilbert", "single-label", "fp32", DEFAULT),
-        Spec("roberta", "single-label", "fp32", DEFAULT),
-        Spec("xlm-roberta", "single-label", "fp32", DEFAULT),
-        Spec("deberta-v2", "single-label", "fp32", DEFAULT),
-        Spec("deberta-v3", "single-label", "fp32", DEFAULT),
-        Spec("electra", "single-label", "fp32", DEFAULT),
-        Spec("albert", "single-label", "fp32", DEFAULT + OTHERS),
-        Spec("mpnet", "single-label", "fp32", DEFAULT),
-        _one("distilbert", "multi-label", "int8-mixed"),
-        _one("electra", "multi-label", "fp32"),
-        _one("roberta", "regression", "int8-mixed"),
-        _one("albert", "regression", "fp32"),
-        _one("bert", "pairs", "fp32"),
-        _one("albert", "pairs", "int8-static"),
-        _one("roberta", "token-classification", "fp32", aggregation_strategy="average"),
-        _one("deberta-v3", "token-classification", "fp32"),
-        _one("electra", "token-classification", "int8-per-token", aggregation_strategy="max"),
-        _one("mpnet", "feature-extraction", "int8-mixed"),
-        _one("bert", "feature-extraction", "fp32", pooling="cls"),
-        _one("xlm-roberta", "zero-shot-classification", "int8-mixed"),
-        _one("roberta", "zero-shot-classification", "fp32"),
-        _one("xlm-roberta", "text-ranking", "int8-per-token"),
-        _one("mpnet", "text-ranking", "fp32"),
-    )
-}
 
 
 def question(brought: Brought):

@@ -7,6 +7,7 @@ import pytest
 # pytest's importlib mode keeps test folders off the path; the support module is a helper, not a test.
 sys.path.append(str(Path(__file__).parent))
 
+import conformance_fleet
 import e2e_support as support
 
 from luxe import catalog
@@ -46,6 +47,12 @@ def entry(project):
 def texts(project, entry):
     """The texts of the shipped model's test set, of all lengths."""
     return list(load(project.data(entry.name), "test", entry.labels).texts)
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory):
+    """A project with small models of every architecture and task, all candidates kept."""
+    return conformance_fleet.make(tmp_path_factory.mktemp("fleet"))
 
 
 @pytest.fixture(scope="session")

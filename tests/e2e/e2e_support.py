@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 import psutil
+from checkout import ROOT
 
 from luxe_client import Client, LuxeError
 from luxe_serving.launcher.server import free_address
 
-ROOT = Path(__file__).resolve().parents[2]
 LUXE = Path(sys.executable).parent / "luxe"
 MODEL = "comment-intent"
 

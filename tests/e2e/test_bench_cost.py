@@ -5,8 +5,6 @@ import json
 import psutil
 from e2e_support import MODEL, assert_refused, luxe, tree
 
-from luxe_bench.cost.run import PARTS
-
 TINY = ("--texts", "40", "--seconds", "1")
 
 
@@ -37,14 +35,6 @@ def test_a_tiny_run_measures_every_part(copy):
     assert json.loads(line)["measured"].keys() == {check["name"] for check in found["checks"]}
     left = [p for p in psutil.process_iter(["cmdline"]) if str(copy.root) in " ".join(p.info["cmdline"] or ())]
     assert left == []
-
-
-def test_one_part_prints_its_table_alone(copy):
-    done = luxe("bench", "cost", MODEL, "--root", copy.root, *TINY, "--part", "cache", timeout_s=200)
-    assert done.status == 0, done.err
-    assert "repeated texts (Zipf)" in done.out and "PASS" in done.out
-    assert "FastAPI" not in done.out
-    assert list(PARTS) == ["ratio", "latency", "overload", "memory", "cache", "neighbours"]
 
 
 def test_a_model_that_is_not_published_is_refused(copy):

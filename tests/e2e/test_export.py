@@ -36,11 +36,13 @@ def test_a_gate_that_nobody_passes_keeps_the_repository_as_it_was(copy):
     test = copy.data(MODEL) / "test.jsonl"
     test.write_text("".join(test.read_text(encoding="utf-8").splitlines(keepends=True)[:60]), encoding="utf-8")
     before = tree(copy.repository)
-    done = luxe("export", MODEL, "--root", copy.root, "--force", "--json", timeout_s=300)
+    two = CANDIDATES[0], CANDIDATES[-1]
+    asked = [word for candidate in two for word in ("--candidate", candidate)]
+    done = luxe("export", MODEL, "--root", copy.root, "--force", "--json", *asked, timeout_s=300)
     assert done.status == 1, done
     assert "Traceback" not in done.err
     assert re.match(rf"luxe: no candidate of {MODEL} passes .*nothing was published", done.err.splitlines()[-1])
-    for candidate in CANDIDATES:
+    for candidate in two:
         findings = re.findall(rf"(?m)^\s*{candidate}: (.*)$", done.err)
         assert any(re.search(r"macro-F1 0\.\d+ is under 0\.99", finding) for finding in findings), done.err
         assert not any("not built" in finding for finding in findings), done.err

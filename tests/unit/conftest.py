@@ -7,10 +7,10 @@ import pytest
 # pytest's importlib mode keeps test folders off the path; the fake server is a helper, not a test.
 sys.path.append(str(Path(__file__).parent))
 
+from checkout import ROOT
+
 from luxe import catalog
 from luxe.project import Project
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")

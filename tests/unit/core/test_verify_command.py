@@ -3,13 +3,12 @@ import json
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from published import ONNX
 
 from luxe import verify_command
 from luxe.errors import Rejected, UserError
 from luxe.project import Project
 from luxe_export.publishing.publish import Parts, publish
-
-ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from architectures import ARCHITECTURES, MAX_LENGTH
-from small_models import KINDS, bring, build
+from small_kinds import KINDS
+from small_models import bring, build, one_thread
 
 from luxe import catalog
 from luxe.project import Project
@@ -13,12 +14,8 @@ EXACT = 1e-4
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread():
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more only wait for each other
-    yield
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield
 
 
 def session(path):

@@ -9,7 +9,9 @@ import sys
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from small_models import KINDS, bring
+from published import ONNX
+from small_kinds import KINDS
+from small_models import bring
 
 from luxe import catalog
 from luxe import repository as store
@@ -218,7 +220,7 @@ def test_a_publisher_that_was_killed_has_not_published_yet(project, capsys):
     given = inputs(project)
 
     def put(mark):
-        engine = Parts(f"{NAME}-engine", {"config.pbtxt": mark}, {"model.onnx": b"\x08\x08\x3a\x00\x42\x02\x10\x12"})
+        engine = Parts(f"{NAME}-engine", {"config.pbtxt": mark}, {"model.onnx": ONNX})
         text = Parts(NAME, {"config.pbtxt": mark}, {"luxe.json": b"{}"})
         return publish(project.repository, engine, text, {"precision": "fp32", "inputs_sha256": given})
 

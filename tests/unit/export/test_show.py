@@ -2,13 +2,11 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from published import ONNX, TEXT
 
 from luxe_export.publishing.publish import Parts, publish
 from luxe_export.publishing.rollback import rollback
 from luxe_export.show import published_with
-
-TEXT = "colours"
-ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"
 
 
 def put(repository, inputs, key=None):

@@ -3,9 +3,9 @@ import hashlib
 import json
 import re
 import unicodedata
-from pathlib import Path
 
 import pytest
+from checkout import ROOT
 
 from luxe import catalog
 from luxe.errors import UserError
@@ -13,7 +13,7 @@ from luxe.project import Project
 from luxe_training import data
 
 # Read at collection, so that every model of the catalogue gets its own tests.
-PROJECT = Project.open(Path(__file__).resolve().parents[3])
+PROJECT = Project.open(ROOT)
 ENTRIES = catalog.load_all(PROJECT)
 LEAST = {"train": 120, "validation": 1, "test": 40}
 

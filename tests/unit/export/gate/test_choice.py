@@ -2,31 +2,14 @@ import dataclasses
 import json
 
 import pytest
+from measurements import GOOD
 
 from luxe_export.gate.choice import Verdict, choose, explain
 from luxe_export.gate.latency import Latency, Shape
-from luxe_export.gate.measurement import Measurement
 
 
 def verdict(name, ms, *findings):
-    measurement = Measurement(
-        candidate=name,
-        metric_name="macro-F1",
-        metric=0.9,
-        metric_interval=(0.88, 0.92),
-        metric_drop=0.0,
-        metric_drop_interval=(0.0, 0.0),
-        agreement=1.0,
-        change=0.0,
-        batch_change=0.0,
-        calibration_error=None,
-        calibration_error_rise=None,
-        rows=1,
-        rows_alone=1,
-        stopped=None,
-        file_bytes=1,
-        memory_bytes=1,
-    )
+    measurement = dataclasses.replace(GOOD, candidate=name)
     return Verdict(name, measurement, Latency((Shape(1, 6, ms, ms / 10),), ms, ms / 10), findings)
 
 

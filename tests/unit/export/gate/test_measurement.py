@@ -3,9 +3,10 @@ import json
 import math
 
 import pytest
+from measurements import GOOD
 
 from luxe.schema import Quality
-from luxe_export.gate.measurement import Measurement, findings
+from luxe_export.gate.measurement import findings
 
 QUALITY = Quality(
     min_metric=0.8,
@@ -15,23 +16,9 @@ QUALITY = Quality(
     max_batch_change=0.02,
     max_calibration_error_rise=0.03,
 )
-GOOD = Measurement(
-    candidate="int8",
-    metric_name="macro-F1",
-    metric=0.9,
-    metric_interval=(0.88, 0.92),
-    metric_drop=-0.05,
-    metric_drop_interval=(-0.06, -0.04),
-    agreement=0.99,
-    change=0.05,
-    batch_change=0.001,
-    calibration_error=0.02,
-    calibration_error_rise=-0.01,
-    rows=100,
-    rows_alone=100,
-    stopped=None,
-    file_bytes=1000,
-    memory_bytes=2000,
+# It is better than PyTorch, and near to it.
+NEAR = dataclasses.replace(
+    GOOD, metric_drop=-0.05, metric_drop_interval=(-0.06, -0.04), agreement=0.99, batch_change=0.001
 )
 # Rule of the catalogue: field, a value beyond the bound, and what is said of it.
 RULES = {
@@ -49,7 +36,7 @@ RULES = {
 
 
 def measured(**changes):
-    return findings(dataclasses.replace(GOOD, **changes), QUALITY)
+    return findings(dataclasses.replace(NEAR, **changes), QUALITY)
 
 
 def test_a_good_candidate_passes():
@@ -98,7 +85,7 @@ def test_a_stopped_candidate_never_passes():
 
 
 def test_the_manifest_takes_what_is_not_a_number():
-    broken = dataclasses.replace(GOOD, metric=math.nan, metric_interval=(math.nan, math.inf))
+    broken = dataclasses.replace(NEAR, metric=math.nan, metric_interval=(math.nan, math.inf))
     written = json.loads(json.dumps(broken.to_json(), allow_nan=False))
     assert written["metric"] is None
     assert written["metric_interval"] == [None, None]

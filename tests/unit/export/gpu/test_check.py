@@ -4,7 +4,8 @@ import json
 import os
 
 import pytest
-from small_models import KINDS, bring
+from small_kinds import KINDS
+from small_models import bring
 
 from luxe import catalog
 from luxe.errors import Rejected, UserError

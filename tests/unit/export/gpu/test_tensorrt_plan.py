@@ -3,17 +3,16 @@
 import re
 import sys
 import types
-from pathlib import Path
 
 import onnx
 import pytest
+from checkout import ROOT
 from onnx import TensorProto, helper
 
 from luxe.errors import UserError
 from luxe_export.gpu import tensorrt_plan
 from luxe_export.gpu.profiles import Profile
 
-ROOT = Path(__file__).resolve().parents[4]
 PROFILES = (Profile((1, 1), (8, 16), (8, 24)), Profile((1, 1), (8, 64), (8, 64)))
 
 

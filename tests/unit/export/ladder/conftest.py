@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from architectures import MAX_LENGTH
-from small_models import bring
+from small_models import bring, one_thread
 
 from luxe import catalog
 from luxe.project import Project
@@ -35,10 +35,6 @@ class Small:
 @pytest.fixture(scope="package")
 def small(tmp_path_factory):
     """A small model of an architecture, made when first asked for."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more only wait for each other
     made = {}
 
     def get(architecture):
@@ -46,8 +42,8 @@ def small(tmp_path_factory):
             made[architecture] = make(architecture, tmp_path_factory.mktemp(architecture))
         return made[architecture]
 
-    yield get
-    torch.set_num_threads(threads)
+    with one_thread():
+        yield get
 
 
 def make(architecture, folder):

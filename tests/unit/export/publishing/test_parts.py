@@ -5,7 +5,8 @@ import types
 import numpy as np
 import pytest
 from onnx_graphs import node, write
-from small_models import KINDS, bring
+from small_kinds import KINDS
+from small_models import bring
 from tokenizers import Tokenizer
 
 from luxe import catalog

@@ -1,22 +1,14 @@
 import shutil
 
 import pytest
+from published import ENGINE, TEXT, put
 
 from luxe import access
 from luxe import repository as store
 from luxe.errors import UserError
 from luxe.verify import verify
 from luxe_export.publishing.prune import prune
-from luxe_export.publishing.publish import Parts, publish
 from luxe_export.publishing.rollback import rollback
-
-TEXT, ENGINE = "colours", "colours-engine"
-ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"
-
-
-def put(repository, model=TEXT):
-    engine = Parts(f"{model}-engine", {"config.pbtxt": b"engine"}, {"model.onnx": ONNX})
-    return publish(repository, engine, Parts(model, {"config.pbtxt": b"text"}, {"luxe.json": b"{}"}), {})
 
 
 def numbers(repository):

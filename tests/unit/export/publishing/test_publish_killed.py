@@ -9,16 +9,13 @@ import sys
 import time
 
 import pytest
+from published import ENGINE, ONNX, TEXT
 
 from luxe import access
 from luxe import repository as store
 from luxe.verify import verify
 
-TEXT, ENGINE = "colours", "colours-engine"
 KILLING_S = 5.0
-
-# A model with nothing in it: IR version 8, an empty graph, opset 18.
-ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"
 
 # Imports once and forks at every line it reads, so that a kill meets a publisher at work and not at its imports.
 # Every version changes every file, those beside the versions too, and whether there are labels.

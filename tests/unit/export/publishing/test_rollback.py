@@ -5,15 +5,14 @@ import shutil
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from json_files import change_json
+from published import ENGINE, ONNX, TEXT
 
 from luxe.errors import UserError
 from luxe.verify import verify
 from luxe_export.publishing.prune import prune
 from luxe_export.publishing.publish import Parts, publish
 from luxe_export.publishing.rollback import rollback
-
-TEXT, ENGINE = "colours", "colours-engine"
-ONNX = b"\x08\x08\x3a\x00\x42\x02\x10\x12"
 
 
 def put(repository, number, key=None, labels=b"red\n"):
@@ -184,10 +183,8 @@ def forge(repository, version):
     """Change a file, and the manifest to fit."""
     folder = repository / TEXT / str(version)
     (folder / "luxe.json").write_bytes(b"forged")
-    manifest = json.loads((folder / "manifest.json").read_text())
     facts = {"sha256": hashlib.sha256(b"forged").hexdigest(), "size": 6}
-    manifest["files"][f"{TEXT}/{version}/luxe.json"] |= facts
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    change_json(folder / "manifest.json", lambda m: m["files"][f"{TEXT}/{version}/luxe.json"].update(facts))
 
 
 @pytest.mark.parametrize("how", ["kept", "other key", "no signature", "removed"])

@@ -1,0 +1,6 @@
+import pytest
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return tmp_path / "model_repository"
