@@ -61,6 +61,11 @@ class MicroBatcher(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._scheduler) < enough, longest_s)
 
+    def idle(self) -> bool:
+        """Return whether nothing waits."""
+        with self._changed:
+            return not len(self._scheduler)
+
     def wait_s(self, *, bulk: bool = False) -> float:
         """See `Scheduler.wait_s`."""
         with self._changed:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from luxe_serving import cores
@@ -28,6 +30,7 @@ from luxe_serving.text.observed import Observer
 from luxe_serving.text.padded import Engine, PaddedEngine
 from luxe_serving.text.pending import Pending, Refused, Request, Waiting
 from luxe_serving.text.questions import InvalidText, Question
+from luxe_serving.text.replies import Replies
 from luxe_serving.text.row_cache import RowCache
 from luxe_serving.text.settings import Settings
 from luxe_serving.text.warm_up import warm_up
@@ -77,14 +80,14 @@ class TextModel:
             patience_s=self.settings.bulk_patience_ms / 1000,
         )
         self._batcher = MicroBatcher(scheduler, capacity=_ROWS_WAITING * self.settings.max_batch_size)
+        self._replies = Replies()
         self._warm = threading.Event()
         self._workers = [
             threading.Thread(target=self._work, name=f"micro-batches-{i}", daemon=True) for i in range(self._instances)
         ]
         # Started by the first request: a backend that calls another model while it is initialised may end Triton.
-        self._warming: threading.Thread | None = threading.Thread(
-            target=self._begin, args=(warm,), name="warm-up", daemon=True
-        )
+        self._warming = threading.Thread(target=self._begin, args=(warm,), name="warm-up", daemon=True)
+        self._first = threading.Lock()  # taken by the first request, for ever
         for worker in self._workers:
             worker.start()
 
@@ -93,9 +96,8 @@ class TextModel:
 
         A request with an `InvalidText` is refused alone, and so is one that could not be answered in time.
         """
-        if self._warming is not None:
+        if self._first.acquire(blocking=False):
             self._warming.start()
-            self._warming = None
         arrived_s = time.monotonic()
         accepted: list[_Read] = []
         for given in requests:
@@ -121,6 +123,7 @@ class TextModel:
         self._warm.set()
         for worker in self._workers:
             worker.join()
+        self._replies.close()
 
     def refusal(self, timeout_s: float) -> Refused | None:
         """Return why a request that came now would be refused whatever it asks; it is counted as refused.
@@ -240,6 +243,12 @@ class TextModel:
         self.metrics.observe("luxe_micro_batch_size", len(waiting))
         self.metrics.count("luxe_tokens_total", batch.tokens, kind="text")
         self.metrics.count("luxe_tokens_total", batch.padding, kind="padding")
+        if self._batcher.idle():  # nothing that the engine could do meanwhile
+            self._answer(waiting, outputs)
+        else:
+            self._replies.hand_over(lambda: self._answer(waiting, outputs))
+
+    def _answer(self, waiting: Sequence[Waiting], outputs: Sequence[NDArray[np.float32]]) -> None:
         for w, output in zip(waiting, outputs, strict=True):
             self._cache.put(w.row, output)
             w.pending.done(w.row, output)
