@@ -44,6 +44,14 @@ class Target(enum.Enum):
     TENSORRT = "tensorrt"
 
 
+class Knob(enum.Enum):
+    """As `luxe_bench.tune.knobs.COORDINATES`."""
+
+    ENGINES = "engines"
+    MICRO_BATCH = "micro-batch"
+    DELAY = "delay"
+
+
 @app.command()
 def train(name: Name, root: Root = HERE) -> None:
     """Fine-tune a model with LoRA and write its checkpoint."""
@@ -210,6 +218,34 @@ def models(root: Root = HERE, address: Server = LOCAL, as_json: AsJson = False) 
 
 
 app.add_typer(bench, name="bench")
+
+
+@app.command()
+def tune(
+    name: Name,
+    root: Root = HERE,
+    texts: Annotated[int, typer.Option(min=32, help="Texts of a round, for each setting.")] = 200,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison.")] = 6,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Seconds at the [slo]'s rate.  [default: 300 requests, 5 to 20 s]")
+    ] = None,
+    knob: Annotated[list[Knob] | None, typer.Option(help="Only this one; may be repeated.  [default: all]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Leave the catalogue as it is.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search engines, threads, micro-batch and queue delay under the [slo]; write the winner into the catalogue."""
+    from luxe_bench.tune.run import tune
+
+    tune(
+        Project.open(root),
+        name,
+        texts=texts,
+        rounds=rounds,
+        seconds=seconds,
+        only=[one.value for one in knob or ()],
+        dry_run=dry_run,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -90,6 +90,10 @@ class Serving(_Table):
     """A longer text is refused before it costs a tokenisation."""
     max_queue: Count = 1024
     """Requests waiting in Triton, before the backend takes them; more are refused. Bounds memory, not time."""
+    max_queue_delay_us: Annotated[int, Field(ge=0, exclude_if=lambda value: value == 0)] = 0
+    """Microseconds that Triton holds a request back for others to share its dynamic batch. 0: an idle server waits for
+    nobody, and under load the queue itself makes the batches. At 0 left out of dumps, so that what was published
+    before there was this key stays up to date."""
     max_wait_ms: Count = 2000
     """A request that would wait longer for an engine, or longer than its own timeout, is refused at once."""
     bulk_patience_ms: Count = 1000

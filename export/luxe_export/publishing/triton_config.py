@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from luxe.manifest import engine_name
-from luxe.schema import Entry
+from luxe.schema import Entry, Serving
 from luxe.verify import LOADED
 from luxe_export.gpu import config as gpu_config
 from luxe_export.gpu.profiles import Profile
@@ -29,6 +29,8 @@ __all__ = [
     "engine_file",
     "instances",
     "output_name",
+    "set_engine",
+    "set_text",
     "text",
     "to_text",
 ]
@@ -56,7 +58,7 @@ def engine_file(target: Target) -> str:
 
 def instances(entry: Entry, target: Target) -> int | None:
     """Return the engine's instances; None leaves them to the launcher, which counts the cores."""
-    return entry.serving.engine_instances or (None if target == "cpu" else _INSTANCES)
+    return _instances(entry.serving, target)
 
 
 def engine(
@@ -87,18 +89,14 @@ def engine(
     config = pb.ModelConfig(
         name=engine_name(entry.name),
         backend="onnxruntime",
-        max_batch_size=entry.serving.max_batch_size,
         default_model_filename=ENGINE_FILE,
         input=[pb.ModelInput(name=name, data_type=pb.TYPE_INT64, dims=[-1]) for name in inputs],
         output=[_engine_output(entry, width)],
-        instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=instances(entry, target) or _INSTANCES)],
         # So that a pipeline never loses its own during an update.
         version_policy=_latest(LOADED),
     )
-    config.parameters["intra_op_thread_count"].string_value = str(entry.serving.intra_op_threads)
+    set_engine(config, entry.serving, target)
     config.parameters["inter_op_thread_count"].string_value = "1"
-    if instances(entry, target) is None:
-        config.parameters[AUTO_INSTANCES].string_value = "auto"  # for the launcher; the backends do not know it
     # The arena keeps a plan for every shape it has seen, and texts have many shapes (onnxruntime_backend#102).
     config.parameters["enable_mem_pattern"].string_value = "0"
     if target == "cuda":
@@ -113,20 +111,36 @@ def text(entry: Entry, *, width: int | None = None) -> Any:
     config = pb.ModelConfig(
         name=entry.name,
         backend="luxe_text",
-        max_batch_size=entry.serving.max_batch_size,
         input=[_text_input(tensor) for tensor in tensors.inputs(entry)],
         output=[_text_output(entry, tensor) for tensor in tensors.outputs(entry, _width(entry, width))],
         instance_group=[pb.ModelInstanceGroup(kind=_CPU, count=1)],
         version_policy=_latest(1),
     )
-    # No delay: an idle server waits for nobody. Under load the queue itself makes the batches.
-    config.dynamic_batching.max_queue_delay_microseconds = 0
+    set_text(config, entry.serving)
     policy = config.dynamic_batching.default_queue_policy
-    policy.max_queue_size = entry.serving.max_queue
     policy.timeout_action = pb.ModelQueuePolicy.REJECT
     # A request's own `timeout` counts, so that nobody computes for a caller who has left.
     policy.allow_timeout_override = True
     return config
+
+
+def set_engine(config: Any, serving: Serving, target: Target = "cpu") -> None:
+    """Write into an engine's config what `[serving]` says of it, in place of what it said before."""
+    count = _instances(serving, target)
+    config.max_batch_size = serving.max_batch_size
+    del config.instance_group[:]
+    config.instance_group.add(kind=_CPU, count=count or _INSTANCES)
+    config.parameters["intra_op_thread_count"].string_value = str(serving.intra_op_threads)
+    config.parameters.pop(AUTO_INSTANCES, None)
+    if count is None:
+        config.parameters[AUTO_INSTANCES].string_value = "auto"  # for the launcher; the backends do not know it
+
+
+def set_text(config: Any, serving: Serving) -> None:
+    """Write into a text model's config what `[serving]` says of it, in place of what it said before."""
+    config.max_batch_size = serving.max_batch_size
+    config.dynamic_batching.max_queue_delay_microseconds = serving.max_queue_delay_us
+    config.dynamic_batching.default_queue_policy.max_queue_size = serving.max_queue
 
 
 def to_text(config: Any) -> str:
@@ -136,6 +150,10 @@ def to_text(config: Any) -> str:
 
 _CPU = pb.ModelInstanceGroup.KIND_CPU
 _TYPES = {"BYTES": pb.TYPE_STRING, "BOOL": pb.TYPE_BOOL, "INT32": pb.TYPE_INT32, "FP32": pb.TYPE_FP32}
+
+
+def _instances(serving: Serving, target: Target) -> int | None:
+    return serving.engine_instances or (None if target == "cpu" else _INSTANCES)
 
 
 def _engine_output(entry: Entry, width: int | None) -> Any:
