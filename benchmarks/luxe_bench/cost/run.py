@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
-import signal
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from luxe_bench.cost.reference import Reference
 from luxe_bench.cost.rig import Rig
 from luxe_bench.cost.targets import Results, judge
 from luxe_bench.cost.workload import Texts
+from luxe_bench.interrupt import ended_in_order
 from luxe_training.data import load
 
 __all__ = ["PARTS", "bench", "measure"]
@@ -64,7 +63,7 @@ def bench(
     ]
     started, load_before = datetime.now(timezone.utc), os.getloadavg()[0]
     asked = [name for name in PARTS if not parts or name in parts]
-    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="luxe-bench-") as scratch:
+    with ended_in_order(), tempfile.TemporaryDirectory(prefix="luxe-bench-") as scratch:
         name, version = manifest.model, str(manifest.version)
         folders = (project.repository / name / version, project.repository / engine_name(name) / version)
         with Reference(*folders, Path(scratch)) as reference:
@@ -101,20 +100,6 @@ def measure(rig: Rig, asked: Sequence[str]) -> Results:
             broken[part] = str(error)
             fail(f"{part} could not be measured: {error}")
     return Results(**found, checked=rig.checked, wrong=rig.wrong, failed=rig.failed, broken=broken)
-
-
-@contextlib.contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does, so that every process that was started is stopped."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _check(entry: Entry) -> None:
