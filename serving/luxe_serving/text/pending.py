@@ -53,7 +53,14 @@ class Pending:
     """Collects the outputs of a request's rows and replies once. Safe for threads."""
 
     def __init__(
-        self, task: Task, question: Question, rows: Sequence[Encoded], request: Request, *, arrived_s: float
+        self,
+        task: Task,
+        question: Question,
+        rows: Sequence[Encoded],
+        request: Request,
+        *,
+        arrived_s: float,
+        tokenize_s: float = 0.0,
     ) -> None:
         self.request = request
         self.arrived_s = arrived_s
@@ -61,6 +68,8 @@ class Pending:
         self.over = False
         self._task = task
         self._question = question
+        self._tokenize_s = tokenize_s
+        self._timings = np.zeros((len(rows), 3), np.float32)  # what was known took no time
         self._left = sum(row.output is None for row in rows)
         self._lock = threading.Lock()
         if not self._left:
@@ -73,12 +82,21 @@ class Pending:
 
     def missing(self) -> list[Waiting]:
         """Return the rows that the engine has not answered."""
-        return [Waiting(row, self) for row in self.rows if row.output is None]
+        return [Waiting(row, self, number) for number, row in enumerate(self.rows) if row.output is None]
 
-    def done(self, row: Encoded, output: NDArray[np.float32]) -> None:
-        """Take the engine's output of a row; the last one makes the answer."""
+    def done(self, number: int, output: NDArray[np.float32], *, began_s: float, engine_s: float) -> None:
+        """Take the engine's output of a row; the last one makes the answer.
+
+        Args:
+            number: of the row.
+            output: as of `Task.answer`.
+            began_s: when its micro-batch did; of the same clock as when the request arrived.
+            engine_s: what the micro-batch took.
+        """
+        queue_s = max(0.0, began_s - self.arrived_s - self._tokenize_s)
         with self._lock:
-            row.output = output
+            self.rows[number].output = output
+            self._timings[number] = queue_s, self._tokenize_s, engine_s
             self._left -= 1
             if self.over or self._left != 0:
                 return
@@ -95,7 +113,8 @@ class Pending:
 
     def _answer(self) -> None:
         try:
-            answer: Answer | Exception = self._task.answer(self._question, self.rows)
+            of_texts = self._timings.reshape(-1, self._question.rows_per_text, 3).max(axis=1)
+            answer: Answer | Exception = {**self._task.answer(self._question, self.rows), "timings": of_texts}
         except Exception as error:  # a caller waits, whatever went wrong
             answer = error
         self.request.reply(answer)
@@ -106,3 +125,5 @@ class Waiting(NamedTuple):
 
     row: Encoded
     pending: Pending
+    number: int
+    """Of the row in its request."""

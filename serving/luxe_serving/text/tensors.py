@@ -44,16 +44,21 @@ def inputs(facts: _Facts) -> list[Tensor]:
 
 def outputs(facts: _Facts, engine_width: int) -> list[Tensor]:
     """Return what an answer holds; ``engine_width`` is the last dimension of the engine's output."""
-    truncated = Tensor("truncated", "BOOL", (1,))
+    # Of each text: seconds in the queue, tokenising and in the engine.
+    timings = Tensor("timings", "FP32", (3,))
+    return [*_of_task(facts, engine_width), Tensor("truncated", "BOOL", (1,)), timings]
+
+
+def _of_task(facts: _Facts, engine_width: int) -> list[Tensor]:
     if facts.task == "text-classification":
         width = (len(facts.labels),)
         scores, labels = Tensor("scores", "FP32", width), Tensor("labels", "BYTES", width)
-        return [scores, labels, Tensor("needs_review", "BOOL", (1,)), truncated]
+        return [scores, labels, Tensor("needs_review", "BOOL", (1,))]
     if facts.task == "token-classification":
         entities = (("labels", "BYTES"), ("scores", "FP32"), ("starts", "INT32"), ("ends", "INT32"))
-        return [*(Tensor(name, datatype, (-1,)) for name, datatype in entities), truncated]
+        return [*(Tensor(name, datatype, (-1,)) for name, datatype in entities)]
     if facts.task == "feature-extraction":
-        return [Tensor("embeddings", "FP32", (engine_width,)), truncated]
+        return [Tensor("embeddings", "FP32", (engine_width,))]
     if facts.task == "zero-shot-classification":
-        return [Tensor("scores", "FP32", (-1,)), truncated]
-    return [Tensor("scores", "FP32", (1,)), truncated]
+        return [Tensor("scores", "FP32", (-1,))]
+    return [Tensor("scores", "FP32", (1,))]

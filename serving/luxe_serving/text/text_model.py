@@ -8,11 +8,10 @@ instance busy; a request is answered as soon as the last of its own rows is done
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from luxe_serving.text.observed import Observer
 from luxe_serving.text.padded import Engine, PaddedEngine
 from luxe_serving.text.pending import Pending, Refused, Request, Waiting
 from luxe_serving.text.questions import InvalidText, Question
+from luxe_serving.text.reading import Read, groups
 from luxe_serving.text.replies import Replies
 from luxe_serving.text.row_cache import RowCache
 from luxe_serving.text.settings import Settings
@@ -99,7 +99,7 @@ class TextModel:
         if self._first.acquire(blocking=False):
             self._warming.start()
         arrived_s = time.monotonic()
-        accepted: list[_Read] = []
+        accepted: list[Read] = []
         for given in requests:
             request = self._observer.watch(given, arrived_s)
             try:
@@ -107,10 +107,10 @@ class TextModel:
                 known = self._known(question)
                 if None in known:
                     self._admit(request, arrived_s)
-                accepted.append(_Read(request, question, known))
+                accepted.append(Read(request, question, known))
             except (InvalidText, Refused) as error:
                 request.reply(error)
-        for group in _groups(accepted, most=questions.max_rows(self.settings)):
+        for group in groups(accepted, most=questions.max_rows(self.settings)):
             self._complete(group)
             for read in group:
                 self._wait(read, arrived_s)
@@ -166,7 +166,7 @@ class TextModel:
             self.metrics.count("luxe_cache_hits_total", len(known) - missing)
         return known
 
-    def _complete(self, group: Sequence[_Read]) -> None:
+    def _complete(self, group: Sequence[Read]) -> None:
         """Tokenise what is not known; requests that cannot be tokenised get an error."""
         began = time.monotonic()
         missing = [(read, [i for i, row in enumerate(read.rows) if row is None]) for read in group]
@@ -180,9 +180,12 @@ class TextModel:
             else:
                 for number, row in rows.items():
                     read.rows[number] = row
-        self.metrics.observe("luxe_tokenize_seconds", time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self.metrics.observe("luxe_tokenize_seconds", seconds)
+        for read, _ in missing:
+            read.tokenize_s = seconds
 
-    def _wait(self, read: _Read, arrived_s: float) -> None:
+    def _wait(self, read: Read, arrived_s: float) -> None:
         """Queue what the engine has to answer."""
         request = read.request
         if read.error is not None:
@@ -195,7 +198,7 @@ class TextModel:
             except Refused as error:
                 request.reply(error)
                 return
-        pending = Pending(self._task, read.question, rows, request, arrived_s=arrived_s)
+        pending = Pending(self._task, read.question, rows, request, arrived_s=arrived_s, tokenize_s=read.tokenize_s)
         if waiting := pending.missing():
             texts = [Text(w, len(w.row.ids), arrived_s, pending.deadline_s, request.bulk) for w in waiting]
             try:
@@ -244,29 +247,21 @@ class TextModel:
         self.metrics.count("luxe_tokens_total", batch.tokens, kind="text")
         self.metrics.count("luxe_tokens_total", batch.padding, kind="padding")
         if self._batcher.idle():  # nothing that the engine could do meanwhile
-            self._answer(waiting, outputs)
+            self._answer(waiting, outputs, began, seconds)
         else:
-            self._replies.hand_over(lambda: self._answer(waiting, outputs))
+            self._replies.hand_over(lambda: self._answer(waiting, outputs, began, seconds))
 
-    def _answer(self, waiting: Sequence[Waiting], outputs: Sequence[NDArray[np.float32]]) -> None:
+    def _answer(
+        self, waiting: Sequence[Waiting], outputs: Sequence[NDArray[np.float32]], began_s: float, engine_s: float
+    ) -> None:
         for w, output in zip(waiting, outputs, strict=True):
             self._cache.put(w.row, output)
-            w.pending.done(w.row, output)
+            w.pending.done(w.number, output, began_s=began_s, engine_s=engine_s)
 
     def _give_up(self, pending: Pending, error: Exception) -> None:
         pending.failed(error)
         if len(pending.rows) > 1:
             self._batcher.drop(lambda waiting: waiting.pending is pending)
-
-
-@dataclasses.dataclass
-class _Read:
-    """A request that was read: what is asked, and the rows as far as they are known."""
-
-    request: Request
-    question: Question
-    rows: list[Encoded | None]
-    error: Exception | None = None
 
 
 def _may_have_left(text: Text[Waiting]) -> bool:
@@ -279,17 +274,3 @@ def _has_left(request: Request) -> bool:
     except Exception:  # who cannot be asked is answered
         _LOG.exception("a caller could not be asked whether he has left")
         return False
-
-
-def _groups(requests: Sequence[_Read], *, most: int) -> Iterator[list[_Read]]:
-    """Split requests so that few hold their tokens in memory at once; a batch of single texts is never split."""
-    group: list[_Read] = []
-    rows = 0
-    for read in requests:
-        if group and rows + len(read.rows) > most:
-            yield group
-            group, rows = [], 0
-        group.append(read)
-        rows += len(read.rows)
-    if group:
-        yield group

@@ -99,8 +99,9 @@ def test_the_text_model(text):
         ("labels", pb.TYPE_STRING, [3]),
         ("needs_review", pb.TYPE_BOOL, [1]),
         ("truncated", pb.TYPE_BOOL, [1]),
+        ("timings", pb.TYPE_FP32, [3]),
     ]
-    assert [o.label_filename for o in text.output] == [triton_config.LABELS_FILE, "", "", ""]
+    assert [o.label_filename for o in text.output] == [triton_config.LABELS_FILE, "", "", "", ""]
     assert [(g.kind, g.count) for g in text.instance_group] == [(pb.ModelInstanceGroup.KIND_CPU, 1)]
 
 
@@ -110,11 +111,8 @@ def of(odd, task, **changes):
 
 
 TAGS = {"labels": ("O", "B-PER", "I-PER")}
-TEXT, PAIR, TRUNCATED = (
-    ("text", pb.TYPE_STRING, [1]),
-    ("text_pair", pb.TYPE_STRING, [1]),
-    ("truncated", pb.TYPE_BOOL, [1]),
-)
+TEXT, PAIR = ("text", pb.TYPE_STRING, [1]), ("text_pair", pb.TYPE_STRING, [1])
+OF_EVERY_TASK = ("truncated", pb.TYPE_BOOL, [1]), ("timings", pb.TYPE_FP32, [3])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +129,7 @@ TEXT, PAIR, TRUNCATED = (
                 ("scores", pb.TYPE_FP32, [-1]),
                 ("starts", pb.TYPE_INT32, [-1]),
                 ("ends", pb.TYPE_INT32, [-1]),
-                TRUNCATED,
+                *OF_EVERY_TASK,
             ],
         ),
         (
@@ -140,7 +138,7 @@ TEXT, PAIR, TRUNCATED = (
             384,
             ("embeddings", [384]),
             [TEXT],
-            [("embeddings", pb.TYPE_FP32, [384]), TRUNCATED],
+            [("embeddings", pb.TYPE_FP32, [384]), *OF_EVERY_TASK],
         ),
         (
             "zero-shot-classification",
@@ -148,9 +146,9 @@ TEXT, PAIR, TRUNCATED = (
             3,
             ("logits", [3]),
             [TEXT, ("candidate_labels", pb.TYPE_STRING, [-1]), ("multi_label", pb.TYPE_BOOL, [1])],
-            [("scores", pb.TYPE_FP32, [-1]), TRUNCATED],
+            [("scores", pb.TYPE_FP32, [-1]), *OF_EVERY_TASK],
         ),
-        ("text-ranking", {}, None, ("logits", [1]), [TEXT, PAIR], [("scores", pb.TYPE_FP32, [1]), TRUNCATED]),
+        ("text-ranking", {}, None, ("logits", [1]), [TEXT, PAIR], [("scores", pb.TYPE_FP32, [1]), *OF_EVERY_TASK]),
         (
             "text-classification",
             {"text_pairs": True, "labels": ("yes", "no")},
@@ -161,7 +159,7 @@ TEXT, PAIR, TRUNCATED = (
                 ("scores", pb.TYPE_FP32, [2]),
                 ("labels", pb.TYPE_STRING, [2]),
                 ("needs_review", pb.TYPE_BOOL, [1]),
-                TRUNCATED,
+                *OF_EVERY_TASK,
             ],
         ),
     ],

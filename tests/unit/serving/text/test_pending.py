@@ -12,26 +12,30 @@ from luxe_serving.text.pending import Pending, Refused, Request
 OUTPUT = np.array([1.0, 2.0, 3.0], dtype=np.float32)
 
 
+def done(one, number, output=OUTPUT, *, began_s=6.0, engine_s=0.5):
+    one.done(number, output, began_s=began_s, engine_s=engine_s)
+
+
 @pytest.fixture
 def pending():
     """Make a request of texts, each with its output or None; its replies are gathered in the second result."""
 
-    def pending(*outputs, **options):
+    def pending(*outputs, tokenize_s=0.0, **options):
         task, replies = tasks.of(SETTINGS, tokenizer()), []
         request = Request({"text": column(["w1"] * len(outputs))}, replies.append, **options)
         rows = [Encoded("w1", [1, 7, 2], [0, 0, 0], False, None, output) for output in outputs]
-        return Pending(task, task.read(request.arrays), rows, request, arrived_s=5.0), replies
+        return Pending(task, task.read(request.arrays), rows, request, arrived_s=5.0, tokenize_s=tokenize_s), replies
 
     return pending
 
 
 def test_the_last_row_makes_the_answer(pending):
     one, replies = pending(None, None)
-    first, second = [waiting.row for waiting in one.missing()]
-    one.done(second, OUTPUT)
+    first, second = [waiting.number for waiting in one.missing()]
+    done(one, second, OUTPUT)
     assert not one.over
     assert replies == []
-    one.done(first, OUTPUT[::-1])
+    done(one, first, OUTPUT[::-1])
     assert one.over
     (answer,) = replies
     exps = np.exp(OUTPUT) / np.exp(OUTPUT).sum()
@@ -44,7 +48,7 @@ def test_rows_that_are_known_are_not_missing(pending):
     (waiting,) = one.missing()
     assert waiting.pending is one
     assert waiting.row is one.rows[1]
-    one.done(waiting.row, OUTPUT)
+    done(one, waiting.number)
     assert replies[0]["scores"].shape == (3, 3)
 
 
@@ -57,19 +61,19 @@ def test_a_request_of_which_all_is_known_is_answered_at_once(pending):
 
 def test_an_error_is_the_reply_once(pending):
     one, replies = pending(None, None)
-    first, second = [waiting.row for waiting in one.missing()]
-    one.done(first, OUTPUT)
+    first, second = [waiting.number for waiting in one.missing()]
+    done(one, first, OUTPUT)
     error = Refused("expired", "too late")
     one.failed(error)
     one.failed(RuntimeError("again"))
-    one.done(second, OUTPUT)
+    done(one, second, OUTPUT)
     assert replies == [error]
     assert one.over
 
 
 def test_an_error_after_the_answer_is_no_reply(pending):
     one, replies = pending(None)
-    one.done(one.rows[0], OUTPUT)
+    done(one, 0, OUTPUT)
     one.failed(RuntimeError("too late"))
     assert len(replies) == 1
     assert isinstance(replies[0], dict)
@@ -77,8 +81,8 @@ def test_an_error_after_the_answer_is_no_reply(pending):
 
 def test_an_answer_that_cannot_be_made_is_an_error(pending):
     one, replies = pending(None, None)
-    one.done(one.rows[0], OUTPUT)
-    one.done(one.rows[1], OUTPUT[:2])  # of another width: they cannot be stacked
+    done(one, 0, OUTPUT)
+    done(one, 1, OUTPUT[:2])  # of another width: they cannot be stacked
     (error,) = replies
     assert isinstance(error, ValueError)
 
@@ -92,7 +96,7 @@ def test_rows_that_end_at_once_in_threads_make_one_answer(pending):
             together.wait(WAIT_S)
             act()
 
-        acts = [lambda row=row, one=one: one.done(row, OUTPUT) for row in one.rows]
+        acts = [lambda number=number, one=one: done(one, number) for number in range(len(one.rows))]
         acts.append(lambda one=one: one.failed(Refused("cancelled", "has left")))
         threads = [threading.Thread(target=end, args=(act,)) for act in acts]
         for thread in threads:
@@ -112,3 +116,11 @@ def test_a_refusal_says_its_reason_first(reason):
     refused = Refused(reason, "because")
     assert str(refused) == f"{reason}: because"
     assert refused.reason == reason
+
+
+def test_an_answer_tells_where_its_time_went(pending):
+    """Of each text: in the queue without tokenising, tokenising, and in the engine; none where it was known."""
+    one, replies = pending(None, OUTPUT, None, tokenize_s=0.25)
+    done(one, 2, began_s=7.0, engine_s=0.5)
+    done(one, 0, began_s=5.125, engine_s=0.75)
+    assert replies[0]["timings"].tolist() == [[0.0, 0.25, 0.75], [0.0, 0.0, 0.0], [1.75, 0.25, 0.5]]

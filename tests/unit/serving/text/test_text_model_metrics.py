@@ -113,7 +113,10 @@ def test_rows_that_were_answered_before(make, cache_bytes, hits):
     model = make(gate, cache_bytes=cache_bytes)
     (first,) = ask(model, ["w1", LONG])
     (again,) = ask(model, ["w1", LONG])
+    timings = first.pop("timings"), again.pop("timings")
     assert {name: values.tolist() for name, values in again.items()} == {n: v.tolist() for n, v in first.items()}
+    assert (timings[0] > 0).all()
+    assert (timings[1] > 0).all() == (hits == 0), "what was known takes no time"
     found = numbers(model)
     assert found.get("luxe_cache_hits_total", 0) == hits
     assert found.get("luxe_cache_misses_total", 0) == (4 - hits if cache_bytes else 0)
