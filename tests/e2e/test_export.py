@@ -104,8 +104,9 @@ def test_the_manifest_says_what_was_measured(project, entry):
     assert measured["agreement"] >= quality.min_agreement
     assert measured["change"] <= quality.max_change
     assert measured["batch_change"] <= quality.max_batch_change
-    passing = [c["latency"]["ms_per_text"] for c in published["candidates"] if not c["findings"]]
-    assert winner["latency"]["ms_per_text"] <= min(passing) * EQUALLY_FAST
+    # Ratios to fp32 in the same rounds decide; milliseconds are of machines that others share.
+    passing = [c["latency"]["ratio"] for c in published["candidates"] if not c["findings"]]
+    assert winner["latency"]["ratio"] <= min(passing) * EQUALLY_FAST
     assert published["source"]["sha256"]["adapter_model.safetensors"]
     assert (published["opset"], published["ir_version"]) <= (MAX_OPSET, MAX_IR_VERSION)
     json.dumps(published, allow_nan=False)
