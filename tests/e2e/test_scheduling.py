@@ -120,19 +120,21 @@ def test_interactive_texts_overtake_bulk(server):
 
         def finished(what):
             def note(result, error):
-                order.append(what if error is None else error)
-                if len(order) == 5:
+                order.append(what if error is None else error.message())
+                if len(order) == 4:
                     done.set()
 
             return note
 
-        # Longer than those of the callers, which would take along what is as long as they are.
-        texts = [f"there is no hurry with number {number} " + 60 * "at all " for number in range(32)]
-        for i in range(4):
+        # Longer than those of the callers, which would take along what is as long as they are; and not so many that
+        # a slow machine would refuse some.
+        texts = [f"there is no hurry with number {number} " + 20 * "at all " for number in range(32)]
+        for i in range(3):
             client.async_infer(callback=finished("bulk"), **request([f"{i}: {text}" for text in texts], bulk=True))
         client.async_infer(callback=finished("interactive"), **request(["now, please"]))
         assert done.wait(60)
-    assert order == ["interactive", *["bulk"] * 4]
+    assert sorted(order) == ["bulk", "bulk", "bulk", "interactive"]
+    assert order.index("interactive") <= 1, "the first bulk texts may be running when it comes"
 
 
 def test_the_cache_answers_what_was_answered_before(server, client):
