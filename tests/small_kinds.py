@@ -84,6 +84,7 @@ max_text_bytes = 4096
 max_queue = 64
 engine_instances = 1
 intra_op_threads = 1
+cache_bytes = 0
 
 [slo]
 requests_per_s = 10

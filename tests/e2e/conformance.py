@@ -170,7 +170,7 @@ def _ask(client, name, arrays):
         assert all((s, e, label, p) == (-1, -1, b"", 0.0) for s, e, label, p in row if s < 0), row
         assert [s < 0 for s, *_ in row] == sorted(s < 0 for s, *_ in row), row
     found = [[(s, e, label.decode(), p) for s, e, label, p in row if s >= 0] for row in rows]
-    return {"entities": found, "truncated": reply["truncated"]}
+    return {"entities": found, "truncated": reply["truncated"], "timings": reply["timings"]}
 
 
 def _bytes(table):
