@@ -13,8 +13,8 @@ from luxe_bench.cost.servers import Target
 
 __all__ = ["fleet"]
 
-_STARTS = 2
-"""A search starts a dozen servers, and ends with the first that does not: a second try is cheaper."""
+_TRIES = 3
+"""A search starts a dozen servers, and ends with the first that does not: another try is cheaper."""
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def fleet(starts: Sequence[Callable[[], AbstractContextManager[Target]]]) -> Ite
         starts: each makes a context manager that starts a server and stops it at the end.
 
     Raises:
-        UserError: one does not start, twice.
+        UserError: one does not start, however often it is tried.
     """
     stacks: list[ExitStack] = []
     try:
@@ -42,7 +42,7 @@ def fleet(starts: Sequence[Callable[[], AbstractContextManager[Target]]]) -> Ite
 
 
 def _started(stack: ExitStack, start: Callable[[], AbstractContextManager[Target]]) -> Target:
-    for left in reversed(range(_STARTS)):
+    for left in reversed(range(_TRIES)):
         try:
             return stack.enter_context(start())
         except UserError as error:

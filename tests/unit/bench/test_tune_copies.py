@@ -83,6 +83,7 @@ def test_without_it_the_copy_is_what_was_published(published, entry, tmp_path):
 def test_the_queue_delay_is_tritons(entry):
     _, text = configs(entry, NEW)
     assert text.dynamic_batching.max_queue_delay_microseconds == 1000
+    assert text.dynamic_batching.default_queue_policy.max_queue_size == NEW.max_queue
     assert configs(entry, OLD)[1].dynamic_batching.max_queue_delay_microseconds == 0
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tune_figures import START
 
+from luxe.errors import UserError
 from luxe.schema import Slo
 from luxe_bench.cost import copies, servers
 from luxe_bench.cost.statistics import Load
@@ -44,6 +45,7 @@ class Rig:
         self.closed_loops, self.open_loops, self.texts_of = [], [], {}
         self.speed = lambda one: 100.0
         self.ms = lambda one: 10.0
+        self.sick = []
 
     def closed(self, target, texts, *, callers, what):
         assert callers == CALLERS
@@ -69,13 +71,17 @@ def rig(tmp_path, entry, monkeypatch):
     def luxe(repository, model, log):
         assert repository.is_relative_to(tmp_path) and repository.is_dir()
         serving = copied[repository]
+        if serving in rig.sick:
+            rig.sick.remove(serving)
+            raise UserError("Triton ended")
         up.append(serving)
         yield serving
         up.remove(serving)
 
     monkeypatch.setattr(copies, "copy", copy)
     monkeypatch.setattr(servers, "luxe", luxe)
-    yield Rig(tmp_path, entry)
+    rig = Rig(tmp_path, entry)
+    yield rig
     assert up == [], "a server outlives its comparison"
     assert list(tmp_path.iterdir()) == [], "a repository outlives its comparison"
 
@@ -102,6 +108,12 @@ def test_servers_of_a_round_get_the_same_texts_and_none_a_text_twice(rig):
     assert rig.texts_of[START] == rig.texts_of[OTHER]
     given = [text for texts in rig.texts_of[START] for text in texts]
     assert len(given) == len(set(given)) == 3 * 40
+
+
+def test_a_server_that_does_not_start_is_started_again(rig):
+    rig.sick = [OTHER]
+    found = trial(rig)("micro-batch", [START, OTHER])
+    assert rig.sick == [] and [len(one.rounds) for one in found] == [3, 3]
 
 
 def test_a_hopeless_setting_is_left_out_after_two_rounds(rig):
