@@ -6,8 +6,8 @@
         answer = client.classify("comment-intent", "Where can I buy these boots?")
         print(answer.label, answer.score, answer.needs_review)
 
-It needs only numpy and tritonclient, keeps one connection, and may be shared by threads.
-Every call has a deadline. Errors are drawn in `luxe_client.LuxeError`'s module.
+It needs only numpy and tritonclient. `AsyncClient` has the same methods. Every call has a deadline, which all of its
+tries share. Errors are drawn in `luxe_client.LuxeError`'s module. `luxe_client.testing` has a server for tests.
 """
 
 from luxe_client._client import Client
@@ -22,18 +22,51 @@ from luxe_client._errors import (
     ServerError,
     Unavailable,
 )
-from luxe_client._types import Classification
+from luxe_client._hooks import CallRecord
+from luxe_client._options import TLS, Balancing, Hedge, Retry
+from luxe_client._types import (
+    Answer,
+    Classification,
+    Entity,
+    Labels,
+    Model,
+    Ranked,
+    Ranking,
+    RawAnswer,
+    Score,
+    Tags,
+    Timings,
+    ZeroShot,
+    ZeroShotLabels,
+)
 
 __all__ = [
+    "TLS",
+    "Answer",
+    "Balancing",
+    "CallRecord",
     "Classification",
     "Client",
     "DeadlineExceeded",
+    "Entity",
+    "Hedge",
     "InvalidInput",
+    "Labels",
     "LuxeError",
+    "Model",
     "ModelNotFound",
     "Overloaded",
     "PermissionDenied",
     "ProtocolError",
+    "Ranked",
+    "Ranking",
+    "RawAnswer",
+    "Retry",
+    "Score",
     "ServerError",
+    "Tags",
+    "Timings",
     "Unavailable",
+    "ZeroShot",
+    "ZeroShotLabels",
 ]

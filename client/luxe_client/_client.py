@@ -1,109 +1,260 @@
-"""The synchronous client: the one place that does I/O."""
+"""The synchronous client."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, Literal, TypeVar, overload
 
-import grpc
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+import numpy as np
+from numpy.typing import NDArray
 
-from luxe_client import _wire
-from luxe_client._errors import DeadlineExceeded, InvalidInput, LuxeError, from_status
-from luxe_client._types import Classification
+from luxe_client import _plans
+from luxe_client._base import BaseClient, Headers, Seconds, Waiting
+from luxe_client._errors import InvalidInput, LuxeError
+from luxe_client._parts import Part, Plan
+from luxe_client._plans import Texts
+from luxe_client._transport import Transport
+from luxe_client._types import Answer, Classification, Model, Ranking, RawAnswer, Score, Tags, ZeroShot, ZeroShotLabels
 
 __all__ = ["Client"]
 
-# The embedded Triton may crash when a deadline passes on the wire (server issues 7368 and 8034, fixed in
-# 2.54 to 2.59). So the wire gets this much more, and the caller's deadline is kept here, without a cancel.
-_WIRE_GRACE_S = 30.0
-
-_MESSAGE_BYTES = 64 * 2**20
-_CHANNEL_OPTIONS = [
-    ("grpc.max_send_message_length", _MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", _MESSAGE_BYTES),
-    # A server ends a connection that is pinged more often than every 300 s.
-    ("grpc.keepalive_time_ms", 310_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    # A service inside the cluster is never behind the proxy for the outside.
-    ("grpc.enable_http_proxy", 0),
-]
+_A = TypeVar("_A", bound=Answer)
+_R = TypeVar("_R")
 
 
-class Client:
-    """A connection to a luxe server. Threads may share it.
+class Client(BaseClient):
+    """A connection to luxe servers. Threads may share it; make one for the life of a service.
 
-    Args:
-        address: ``host:port`` of the server's gRPC port.
-        timeout_s: deadline of a call, in seconds, all of its requests together.
-        batch_size: most texts sent in one request; a longer list is split.
+    Where a method takes one text or a list, the answer has the same form, in the same order. Every method takes
+    ``timeout_s``, its deadline in seconds (the client's own when None), and ``headers`` of its own; a header
+    ``x-request-id`` becomes the id of its request. Every method but `ready` may raise each kind of `LuxeError`.
 
-    Raises:
-        InvalidInput: an argument is not usable.
+    The arguments are those of `luxe_client._base.BaseClient`.
     """
 
-    def __init__(self, address: str, *, timeout_s: float = 5.0, batch_size: int = 32) -> None:
-        host, _, port = address.rpartition(":")
-        scheme = re.match(r"(?!dns:)[a-z]+://", host)
-        if not host or scheme or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65_536:
-            raise InvalidInput(f"address {address!r} is not host:port, such as 127.0.0.1:8001")
-        if batch_size < 1:
-            raise InvalidInput(f"batch_size is {batch_size}, not 1 or more")
-        _check_timeout(timeout_s)
-        self.address = address
-        self._timeout_s = timeout_s
-        self._batch_size = batch_size
-        self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+    def _open(self) -> None:
+        self._transport = Transport(self._directory, self._policy, self._tls)
 
+    # fmt: off
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
-        self, model: str, texts: str, *, timeout_s: float | None = None
+        self, model: str, texts: str, *, text_pair: str | None = None,
+        timeout_s: Seconds = None, headers: Headers = None,
     ) -> Classification: ...
-
     @overload
-    def classify(self, model: str, texts: Sequence[str], *, timeout_s: float | None = None) -> list[Classification]: ...
-
     def classify(
-        self, model: str, texts: str | Sequence[str], *, timeout_s: float | None = None
-    ) -> Classification | list[Classification]:
-        """Classify one text, or a list of texts; the answer has the same form, in the same order.
+        self, model: str, texts: Sequence[str], *, text_pair: Sequence[str] | None = None,
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> list[Classification]: ...
+    @overload
+    def classify(  # type: ignore[overload-overlap]
+        self, model: str, texts: str, *, text_pair: str | None = None, expect: type[_A],
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> _A: ...
+    @overload
+    def classify(
+        self, model: str, texts: Sequence[str], *, text_pair: Sequence[str] | None = None, expect: type[_A],
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> list[_A]: ...
+    # fmt: on
+    def classify(
+        self,
+        model: str,
+        texts: Texts,
+        *,
+        text_pair: Texts | None = None,
+        expect: type[Answer] = Classification,
+        timeout_s: Seconds = None,
+        headers: Headers = None,
+    ) -> Any:
+        """Classify texts with a text-classification model.
 
         Args:
-            model: name of a text-classification model.
+            model: its name.
             texts: one text, or any number of them.
-            timeout_s: deadline of this call in seconds; the client's own when None.
+            text_pair: the second text of each, for models of pairs.
+            expect: what kind of model it is, by its answers: `Classification` (one label), `Labels` (several),
+                `Score` (a regression), or `Answer` for whatever it is.
 
         Raises:
-            LuxeError: one of its kinds, as drawn in `luxe_client._errors`.
+            InvalidInput: the model is of another kind than ``expect``; says which.
         """
-        deadline = self._deadline(timeout_s)
-        one = isinstance(texts, str)
-        encoded = _wire.encode_texts([texts] if one else texts, model=model)  # type: ignore[list-item]
-        answers: list[Classification] = []
-        for start in range(0, len(encoded), self._batch_size):
-            batch = encoded[start : start + self._batch_size]
-            request = _wire.text_request(model, batch, timeout_s=deadline - time.monotonic())
-            response = self._call(self._stub.ModelInfer, request, deadline, model)
-            answers += _wire.classifications(request, response, address=self.address)
-        return answers[0] if one else answers
+        return self._run(_plans.classify(self._asked(model, headers), texts, text_pair, expect), timeout_s, headers)
 
-    def ready(self, model: str, *, timeout_s: float | None = None) -> bool:
-        """Return whether the server has ``model`` loaded; False as well when no server answers."""
-        request = service_pb2.ModelReadyRequest(name=model)
-        deadline = self._deadline(timeout_s)
+    def iter_classify(
+        self,
+        model: str,
+        texts: Iterable[str],
+        *,
+        expect: type[_A] = Classification,  # type: ignore[assignment]  # a type variable's default is PEP 696
+        window: int = 8,
+        progress: Callable[[int], None] | None = None,
+        timeout_s: float = 60.0,
+        headers: Headers = None,
+    ) -> Iterator[_A]:
+        """Classify any number of texts; yields the answers in order, and holds few of them at a time.
+
+        Texts are read as they are needed. The server lets other calls overtake these.
+
+        Args:
+            window: most requests that are in flight, or answered and not yet yielded.
+            progress: called with the number of texts answered so far, after each request's.
+            timeout_s: deadline of each request.
+        """
+        asked = self._asked(model, headers, bulk=True)
+        each_s = self._check_stream(window, timeout_s)
+        source = iter(texts)
+        batches = iter(lambda: list(islice(source, self._batch_size)), [])
+        parts = (_plans.classify_batch(asked, number, batch, expect) for number, batch in enumerate(batches))
+        return _flat(self._parts(parts, window, lambda: self._deadline(each_s), headers), progress)
+
+    @overload
+    def tag(  # type: ignore[overload-overlap]
+        self, model: str, texts: str, *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> Tags: ...
+    @overload
+    def tag(
+        self, model: str, texts: Sequence[str], *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> list[Tags]: ...
+    def tag(self, model: str, texts: Texts, *, timeout_s: Seconds = None, headers: Headers = None) -> Any:
+        """Find entities with a token-classification model; offsets count characters of the str that was given."""
+        return self._run(_plans.tag(self._asked(model, headers), texts), timeout_s, headers)
+
+    def embed(
+        self, model: str, texts: Texts, *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> NDArray[np.float32]:
+        """Return vectors of a feature-extraction model: [D] of one text, [N, D] of a list, [0, 0] of an empty one."""
+        return self._run(_plans.embed(self._asked(model, headers), texts), timeout_s, headers)
+
+    @overload
+    def similarity(  # type: ignore[overload-overlap]
+        self, model: str, left: str, right: str, *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> float: ...
+    @overload
+    def similarity(
+        self, model: str, left: Texts, right: Texts, *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> NDArray[np.float32]: ...
+    def similarity(
+        self, model: str, left: Texts, right: Texts, *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> Any:
+        """Return cosines, -1 to 1, of a feature-extraction model's vectors.
+
+        A float of two texts; [M] of a text and a list, or a list and a text; [N, M] of two lists.
+        """
+        return self._run(_plans.similarity(self._asked(model, headers), left, right), timeout_s, headers)
+
+    def rank(
+        self, model: str, query: str, documents: Sequence[str], *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> Ranking:
+        """Order documents by how well they answer a query, with a text-ranking model."""
+        return self._run(_plans.rank(self._asked(model, headers), query, documents), timeout_s, headers)
+
+    def score_pairs(
+        self, model: str, pairs: Sequence[tuple[str, str]], *, timeout_s: Seconds = None, headers: Headers = None
+    ) -> list[Score]:
+        """Score pairs of query and document with a text-ranking model, in the order given."""
+        return self._run(_plans.score_pairs(self._asked(model, headers), pairs), timeout_s, headers)
+
+    # fmt: off
+    @overload
+    def zero_shot(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
+        self, model: str, texts: str, labels: Sequence[str], *, multi_label: Literal[False] = False,
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> ZeroShot: ...
+    @overload
+    def zero_shot(  # type: ignore[overload-overlap]
+        self, model: str, texts: str, labels: Sequence[str], *, multi_label: Literal[True],
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> ZeroShotLabels: ...
+    @overload
+    def zero_shot(
+        self, model: str, texts: Sequence[str], labels: Sequence[str], *, multi_label: Literal[False] = False,
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> list[ZeroShot]: ...
+    @overload
+    def zero_shot(
+        self, model: str, texts: Sequence[str], labels: Sequence[str], *, multi_label: Literal[True],
+        timeout_s: Seconds = None, headers: Headers = None,
+    ) -> list[ZeroShotLabels]: ...
+    # fmt: on
+    def zero_shot(
+        self,
+        model: str,
+        texts: Texts,
+        labels: Sequence[str],
+        *,
+        multi_label: bool = False,
+        timeout_s: Seconds = None,
+        headers: Headers = None,
+    ) -> Any:
+        """Classify texts by labels of your own, with a zero-shot-classification model.
+
+        Args:
+            labels: the candidates, different from each other.
+            multi_label: judge each alone, instead of one against the others.
+        """
+        plan = _plans.zero_shot(self._asked(model, headers), texts, labels, multi_label)
+        return self._run(plan, timeout_s, headers)
+
+    def raw_infer(
+        self,
+        model: str,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        outputs: Sequence[str] = (),
+        parameters: Mapping[str, bool | int | str] | None = None,
+        version: str = "",
+        timeout_s: Seconds = None,
+        headers: Headers = None,
+    ) -> RawAnswer:
+        """Send tensors as they are to any model of any V2 server.
+
+        Args:
+            inputs: by name; arrays of str or bytes become BYTES.
+            outputs: names; all when empty.
+            parameters: of the request.
+            version: of the model; the server's choice when empty.
+        """
+        plan = _plans.raw_infer(self._asked(model, headers), inputs, outputs, parameters or {}, version)
+        return self._run(plan, timeout_s, headers)
+
+    def models(self, *, timeout_s: Seconds = None, headers: Headers = None) -> list[Model]:
+        """Return what a server has in its repository. `luxe serve` tells only who sends its key in ``headers``."""
+        return self._run(_plans.models(), timeout_s, headers)
+
+    def ready(self, model: str, *, timeout_s: Seconds = None, headers: Headers = None) -> bool:
+        """Return whether a server has ``model`` loaded; False as well when no server answers."""
+        plan = _plans.ready(self._asked(model).model)
         try:
-            response = self._call(self._stub.ModelReady, request, deadline, model)
+            return self._run(plan, timeout_s, headers)
+        except InvalidInput:
+            raise
         except LuxeError:
             return False
-        return bool(response.ready)
+
+    def wait_ready(self, timeout_s: float = 60.0, *, models: Sequence[str] = ()) -> None:
+        """Wait until a server has ``models`` loaded, or is ready where none is named.
+
+        Raises:
+            DeadlineExceeded: it is not after ``timeout_s``; says what is missing.
+        """
+        self._check_usable()
+        waiting = Waiting(self._policy.clock, timeout_s, models)
+        while waiting.missing is not None:
+            try:
+                waiting.heard(self._run(_plans.ready(waiting.missing), waiting.each_s, None))
+            except LuxeError as error:
+                waiting.heard(False, error)
+            time.sleep(waiting.pause_s)
 
     def close(self) -> None:
-        """Close the connection; calls in flight fail."""
-        self._channel.close()
+        """Close the connections; calls in flight fail."""
+        self._closed = True
+        if self._own_process():
+            self._transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -113,33 +264,21 @@ class Client:
     ) -> None:
         self.close()
 
-    def _deadline(self, timeout_s: float | None) -> float:
-        timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        _check_timeout(timeout_s)
-        return time.monotonic() + timeout_s
+    def _run(self, plan: Plan[Any, _R], timeout_s: float | None, headers: Headers) -> _R:
+        deadline = self._deadline(timeout_s)
+        return plan.finish(list(self._parts(plan.parts, self._concurrency, lambda: deadline, headers)))
 
-    def _call(self, method: Any, request: Any, deadline: float, model: str) -> Any:
-        """Send one request; the only place where a gRPC status becomes an error."""
-        left_s = deadline - time.monotonic()
-        try:
-            call = method.future(request, timeout=max(left_s, 0.0) + _WIRE_GRACE_S)
-            # grpcio cancels a call on the wire when its last reference goes; a callback keeps one until it ends.
-            call.add_done_callback(_nothing)
-            return call.result(timeout=left_s)
-        except grpc.FutureTimeoutError:
-            message = f"{model} at {self.address}: no answer before the deadline"
-            raise DeadlineExceeded(message, model=model, address=self.address) from None
-        except grpc.RpcError as error:
-            status, details = error.code(), error.details()
-            raise from_status(status, details or "", model=model, address=self.address) from None
-        except ValueError as error:  # gRPC's own word for a closed channel
-            raise LuxeError(f"the client is closed: {error}", model=model, address=self.address) from None
+    def _parts(
+        self, parts: Iterable[Part[_R]], window: int, deadline: Callable[[], float], headers: Headers
+    ) -> Iterator[_R]:
+        self._check_usable()
+        return self._transport.run(parts, window=window, deadline=deadline, metadata=self._metadata(headers))
 
 
-def _nothing(_call: Any) -> None:
-    pass
-
-
-def _check_timeout(timeout_s: float) -> None:
-    if not 0 < timeout_s < 86_400:
-        raise InvalidInput(f"timeout_s is {timeout_s}, not between 0 and 86,400 seconds")
+def _flat(batches: Iterator[list[_A]], progress: Callable[[int], None] | None) -> Iterator[_A]:
+    done = 0
+    for answers in batches:
+        done += len(answers)
+        if progress:
+            progress(done)
+        yield from answers

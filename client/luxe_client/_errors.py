@@ -34,13 +34,34 @@ class LuxeError(Exception):
 
     Attributes:
         model: the model that was called, if any.
-        address: ``host:port`` of the server.
+        address: the replica that was asked last, ``host:port``; None where none was asked.
+        tries: how often the request was sent.
+        elapsed_s: seconds from the call to this error.
     """
 
-    def __init__(self, message: str, *, model: str | None = None, address: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str | None = None,
+        address: str | None = None,
+        tries: int = 0,
+        elapsed_s: float = 0.0,
+    ) -> None:
         super().__init__(message)
         self.model = model
         self.address = address
+        self.tries = tries
+        self.elapsed_s = elapsed_s
+
+    @property
+    def replica(self) -> str | None:
+        """The same as ``address``."""
+        return self.address
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return message if self.tries < 2 else f"{message} ({self.tries} tries in {self.elapsed_s:.2f} s)"
 
 
 class InvalidInput(LuxeError, ValueError):
@@ -117,6 +138,10 @@ _BY_WORDS: tuple[tuple[grpc.StatusCode, str, type[LuxeError]], ...] = (
     (grpc.StatusCode.UNKNOWN, "Stream removed", Unavailable),
     # gRPC's own, for a client that was closed under a call.
     (grpc.StatusCode.CANCELLED, "hannel closed", LuxeError),
+    # Triton's, for a protocol that only the holder of a key may use, such as the list of models.
+    (grpc.StatusCode.UNAVAILABLE, "protocol is restricted", PermissionDenied),
+    # gRPC's own, for a server whose certificate is not trusted, or that does not trust ours.
+    (grpc.StatusCode.UNAVAILABLE, "CERTIFICATE_VERIFY_FAILED", PermissionDenied),
     # gRPC's own, for a request over the client's or the server's limit.
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max", InvalidInput),
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-# pytest's importlib mode keeps test folders off the path; the fake server is a helper, not a test.
+# pytest's importlib mode keeps test folders off the path; what these tests share is no test itself.
 sys.path.append(str(Path(__file__).parent))
 
 from checkout import ROOT

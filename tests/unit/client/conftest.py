@@ -1,14 +1,14 @@
 import pytest
-from fake_triton import FakeTriton
+from colours import colours
 
 from luxe_client import Client
+from luxe_client.testing import FakeTriton
 
 
 @pytest.fixture
 def triton():
-    server = FakeTriton()
-    yield server
-    server.stop()
+    with FakeTriton() as server:
+        yield colours(server)
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from fake_triton import add_output, bytes_tensor, replace_output, response_to
+from colours import answer_to, replace_output
 
 from luxe_client import ProtocolError
+from luxe_client.testing import add_output, bytes_tensor
 
 
 def fp32(*values):
@@ -13,7 +14,7 @@ def fp32(*values):
 
 def test_the_unbent_answer_is_understood(client, triton):
     """Else every test below would pass for the wrong reason."""
-    triton.script = lambda request, _: response_to(request)
+    triton.script = lambda request, _context: answer_to(request)
     assert len(client.classify("colours", ["one", "two"])) == 2
 
 
@@ -96,7 +97,7 @@ NAMES = bytes_tensor([b"red", b"green", b"blue"] * 2)
 )
 def test_an_answer_that_is_none(client, triton, bend):
     def script(request, _context):
-        response = response_to(request)
+        response = answer_to(request)
         bend(response)
         return response
 
@@ -108,7 +109,7 @@ def test_an_answer_that_is_none(client, triton, bend):
 
 def test_an_output_that_nobody_asked_for_does_no_harm(client, triton):
     def script(request, _context):
-        response = response_to(request)
+        response = answer_to(request)
         add_output(response, "extra", "FP32", [1, 1], fp32(0.0))
         return response
 

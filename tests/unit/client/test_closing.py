@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from fake_triton import WAIT_S, response_to
+from colours import WAIT_S, answer_to
 
 from luxe_client import Client, LuxeError
 
@@ -30,7 +30,7 @@ def test_closing_fails_the_calls_in_flight(client, triton):
     def script(request, _context):
         arrived.set()
         release.wait(WAIT_S)
-        return response_to(request)
+        return answer_to(request)
 
     def call():
         try:

@@ -4,7 +4,7 @@ import time
 
 import grpc
 import pytest
-from fake_triton import WAIT_S, response_to
+from colours import WAIT_S, answer_to
 
 from luxe_client import Client, DeadlineExceeded
 
@@ -16,7 +16,7 @@ def held(triton):
 
     def script(request, _context):
         release.wait(WAIT_S)
-        return response_to(request)
+        return answer_to(request)
 
     triton.script = script
     yield release
@@ -65,10 +65,10 @@ def test_the_client_serves_on_after_a_deadline(client, triton, held):
 def test_several_batches_share_one_deadline(triton):
     def script(request, _context):
         time.sleep(0.2)
-        return response_to(request)
+        return answer_to(request)
 
     triton.script = script
-    with Client(triton.address, batch_size=1) as client:
+    with Client(triton.address, batch_size=1, concurrency=1) as client:
         # Five times 0.2 s: each batch alone is well within the deadline, all of them are not.
         with pytest.raises(DeadlineExceeded):
             client.classify("colours", ["a", "b", "c", "d", "e"], timeout_s=0.6)
@@ -84,7 +84,7 @@ def test_the_wire_deadline_is_looser_than_the_callers(client, triton):
 
     def script(request, context):
         left.append(context.time_remaining())
-        return response_to(request)
+        return answer_to(request)
 
     triton.script = script
     client.classify("colours", "now", timeout_s=2.0)
@@ -92,6 +92,6 @@ def test_the_wire_deadline_is_looser_than_the_callers(client, triton):
 
 
 def test_a_deadline_that_the_server_reports(client, triton):
-    triton.fails_with(grpc.StatusCode.DEADLINE_EXCEEDED)
+    triton.fail(grpc.StatusCode.DEADLINE_EXCEEDED)
     with pytest.raises(DeadlineExceeded):
         client.classify("colours", "late")

@@ -1,0 +1,183 @@
+"""The synchronous shell: sends what exchanges tell it to, and waits on the caller's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import grpc
+from tritonclient.grpc import service_pb2_grpc
+
+from luxe_client import _channel
+from luxe_client._base import Metadata
+from luxe_client._call import Attempt, Exchange, Policy
+from luxe_client._directory import Directory
+from luxe_client._errors import LuxeError
+from luxe_client._options import TLS
+from luxe_client._parts import Part
+from luxe_client._targets import Resolver, lookup, resolve
+
+__all__ = ["Transport"]
+
+_T = TypeVar("_T")
+
+
+class Transport:
+    """Connections to the replicas; safe for threads.
+
+    Args:
+        directory: where the replicas are.
+        policy: of the client.
+        tls: None for none.
+        look_up: the resolver of names.
+    """
+
+    def __init__(self, directory: Directory, policy: Policy, tls: TLS | None, look_up: Resolver = lookup) -> None:
+        self._directory = directory
+        self._policy = policy
+        self._tls = tls
+        self._credentials = _channel.credentials(tls) if tls else None
+        self._look_up = look_up
+        self._lock = threading.Lock()
+        self._first_look = threading.Lock()
+        self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
+
+    def run(
+        self, parts: Iterable[Part[_T]], *, window: int, deadline: Callable[[], float], metadata: Metadata
+    ) -> Iterator[_T]:
+        """Return the answers to requests in their order, with at most ``window`` of them begun and not handed on.
+
+        Args:
+            deadline: called as each begins; by the policy's clock.
+
+        Raises:
+            LuxeError: the first that fails; what is in flight is left to end by itself.
+        """
+        source = iter(parts)
+        events: queue.SimpleQueue[tuple[_Live[_T], Attempt]] = queue.SimpleQueue()
+        live: deque[_Live[_T]] = deque()
+        more = True
+        while True:
+            while more and len(live) < window:
+                part = next(source, None)
+                if part is None:
+                    more = False
+                    break
+                self._refresh()
+                live.append(_Live(Exchange(self._policy, part, deadline())))
+                self._advance(live[-1], None, events, metadata)
+            if not live:
+                return
+            if live[0].over:
+                yield live.popleft().answer
+                continue
+            until = min(one.until for one in live if not one.over)
+            try:
+                one, attempt = events.get(timeout=max(0.0, until - self._policy.clock()))
+            except queue.Empty:
+                now = self._policy.clock()
+                for one in live:
+                    if not one.over and one.until <= now:
+                        self._advance(one, None, events, metadata)
+            else:
+                self._advance(one, attempt, events, metadata)
+
+    def close(self) -> None:
+        """Close the connections; requests in flight fail."""
+        with self._lock:
+            channels, self._channels = self._channels, {}
+        for channel, _ in channels.values():
+            channel.close()
+
+    def _advance(self, one: _Live[_T], landed: Attempt | None, events: Any, metadata: Metadata) -> None:
+        """Hand an exchange what has happened, and do what it says, until it waits or is over."""
+        try:
+            action = one.steps.send(landed)
+            while isinstance(action, Attempt):
+                self._send(action, one.deadline, metadata, functools.partial(_land, events, one, action))
+                action = one.steps.send(None)
+            one.until = action
+        except StopIteration as stop:
+            one.over, one.answer = True, stop.value
+
+    def _send(self, attempt: Attempt, deadline: float, metadata: Metadata, landed: Callable[[Any], None]) -> None:
+        part = attempt.part
+        wire_s = deadline - self._policy.clock() + _channel.WIRE_GRACE_S
+        try:
+            method = self._methods(attempt.replica.address)[part.method]
+            call = method.future(part.request, timeout=wire_s, metadata=metadata)
+        except ValueError as error:  # gRPC's own word for a closed channel
+            address = attempt.replica.address
+            closed = LuxeError(f"the client is closed: {error}", model=part.model, address=address)
+            attempt.refused(closed)
+            raise closed from None
+        # grpcio cancels a call on the wire when its last reference goes; the callback keeps one until it ends.
+        call.add_done_callback(landed)
+
+    def _methods(self, address: str) -> dict[str, Any]:
+        found = self._channels.get(address)
+        if found is None:
+            with self._lock:
+                found = self._channels.get(address) or self._connect(address)
+                self._channels[address] = found
+        return found[1]
+
+    def _connect(self, address: str) -> tuple[Any, dict[str, Any]]:
+        options = _channel.options(self._tls, self._directory.target(address))
+        if self._credentials is None:
+            channel = grpc.insecure_channel(address, options=options)
+        else:
+            channel = grpc.secure_channel(address, self._credentials, options=options)
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        return channel, {name: getattr(stub, name) for name in _channel.METHODS}
+
+    def _refresh(self) -> None:
+        """Look names up: before the first call can go on, and beside later ones."""
+        directory = self._directory
+        if directory.empty:
+            with self._first_look:
+                if directory.empty:
+                    self._look()
+        elif directory.due(self._policy.clock()):
+            threading.Thread(target=self._look_again, name="luxe-client-resolve", daemon=True).start()
+
+    def _look_again(self) -> None:
+        with contextlib.suppress(LuxeError):  # what was found before stays
+            self._look()
+
+    def _look(self) -> None:
+        found = resolve(self._directory.targets, self._look_up)
+        self._directory.update(found, self._policy.clock())
+        for address in self._directory.gone():
+            with self._lock:
+                left = self._channels.pop(address, None)
+            if left:
+                left[0].close()
+
+
+class _Live(Generic[_T]):
+    """An exchange that has begun."""
+
+    __slots__ = ("answer", "deadline", "over", "steps", "until")
+
+    def __init__(self, exchange: Exchange[_T]) -> None:
+        self.steps: Generator[Attempt | float, Attempt | None, _T] = exchange.run()
+        self.deadline = exchange.deadline
+        self.until = exchange.deadline
+        self.over = False
+        self.answer: Any = None
+
+
+def _land(events: Any, one: Any, attempt: Attempt, call: Any) -> None:
+    """Take a call's end, on gRPC's thread."""
+    status = call.code()
+    if status is grpc.StatusCode.OK:
+        attempt.succeeded(call.result())
+    else:
+        attempt.failed(status, call.details() or "", _channel.push_back(call.trailing_metadata()))
+    events.put((one, attempt))
