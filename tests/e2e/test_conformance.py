@@ -94,6 +94,9 @@ def test_classes_have_their_names_and_the_unsure_are_marked(fleet, address, name
     catalogue, theirs = brought.kind.catalogue, fleet.theirs(name)[:32]
     answer = conformance.answers(address, name, _first(brought, 32), [list(range(32))])
     assert {tuple(label.decode() for label in row) for row in answer["labels"]} == {tuple(catalogue["labels"])}
+    # A client has no other way to tell them apart.
+    problem_types = {value.decode() for value in answer.get("problem_type", np.array([])).ravel()}
+    assert problem_types == set(filter(None, [catalogue.get("problem_type")]))
     sure = np.maximum(theirs, 1 - theirs).min(axis=1) if FLEET[name].kind == "multi-label" else theirs.max(axis=1)
     if FLEET[name].kind == "regression":
         assert not answer["needs_review"].any()

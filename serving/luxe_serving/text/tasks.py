@@ -72,11 +72,14 @@ class _TextClassification(Task):
     def _answer(self, question: Question, rows: Sequence[Encoded]) -> Answer:
         s = self._settings
         scores = answers.activate(s, _outputs(rows))
-        return {
+        answer = {
             "scores": scores,
             "labels": self._labels if len(scores) == 1 else np.tile(self._labels, (len(scores), 1)),
             "needs_review": answers.needs_review(s.problem_type, scores, s.review_threshold),
         }
+        if s.problem_type != "single_label_classification":
+            answer["problem_type"] = _bytes([[s.problem_type]] * len(scores))
+        return answer
 
 
 class _TokenClassification(Task):

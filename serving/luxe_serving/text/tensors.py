@@ -26,6 +26,8 @@ class _Facts(Protocol):
     @property
     def task(self) -> str: ...
     @property
+    def problem_type(self) -> str: ...
+    @property
     def text_pairs(self) -> bool: ...
     @property
     def labels(self) -> tuple[str, ...]: ...
@@ -53,7 +55,11 @@ def _of_task(facts: _Facts, engine_width: int) -> list[Tensor]:
     if facts.task == "text-classification":
         width = (len(facts.labels),)
         scores, labels = Tensor("scores", "FP32", width), Tensor("labels", "BYTES", width)
-        return [scores, labels, Tensor("needs_review", "BOOL", (1,))]
+        found = [scores, labels, Tensor("needs_review", "BOOL", (1,))]
+        if facts.problem_type != "single_label_classification":
+            # Nothing else in the answer tells a client whether the scores are of one label, of several, or numbers.
+            found.append(Tensor("problem_type", "BYTES", (1,)))
+        return found
     if facts.task == "token-classification":
         entities = (("labels", "BYTES"), ("scores", "FP32"), ("starts", "INT32"), ("ends", "INT32"))
         return [*(Tensor(name, datatype, (-1,)) for name, datatype in entities)]

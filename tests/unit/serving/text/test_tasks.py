@@ -258,6 +258,7 @@ def test_problem_types(make, problem_type, right):
     np.testing.assert_allclose(answer["scores"], scores, rtol=1e-4)
     unsure = (np.maximum(scores, 1 - scores) < 0.6).any(axis=1) & (problem_type != "regression")
     assert answer["needs_review"].ravel().tolist() == unsure.tolist()
+    assert answer["problem_type"].tolist() == [[problem_type.encode()]] * len(texts)
 
 
 @pytest.mark.parametrize(
