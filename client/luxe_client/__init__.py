@@ -10,6 +10,7 @@ It needs only numpy and tritonclient. `AsyncClient` has the same methods. Every 
 tries share. Errors are drawn in `luxe_client.LuxeError`'s module. `luxe_client.testing` has a server for tests.
 """
 
+from luxe_client._async_client import AsyncClient
 from luxe_client._client import Client
 from luxe_client._errors import (
     DeadlineExceeded,
@@ -43,6 +44,7 @@ from luxe_client._types import (
 __all__ = [
     "TLS",
     "Answer",
+    "AsyncClient",
     "Balancing",
     "CallRecord",
     "Classification",

@@ -6,7 +6,7 @@ import pytest
 from colours import LABELS, WAIT_S, scores_of
 
 import luxe_client
-from luxe_client import Classification, Client
+from luxe_client import Classification
 from luxe_client.testing import texts_of
 
 
@@ -49,9 +49,9 @@ def test_no_texts_cost_no_call(client, triton):
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 8, 11])
-def test_order_and_batches(triton, count):
+def test_order_and_batches(triton, count, make):
     texts = [f"text {i} 😀" for i in range(count)]
-    with Client(triton.address, timeout_s=15.0, batch_size=4) as client:
+    with make(triton.address, timeout_s=15.0, batch_size=4) as client:
         answers = client.classify("colours", texts)
     # Requests of a list are in flight together, so that they may arrive in any order.
     sent = {tuple(texts_of(request)): request.id for request in triton.requests}

@@ -5,7 +5,7 @@ import threading
 import pytest
 from colours import WAIT_S, answer_to
 
-from luxe_client import Client, LuxeError
+from luxe_client import LuxeError
 
 
 def test_a_closed_client(client, triton):
@@ -17,8 +17,8 @@ def test_a_closed_client(client, triton):
     client.close()  # closing twice does no harm
 
 
-def test_leaving_the_block_closes(triton):
-    with Client(triton.address) as client:
+def test_leaving_the_block_closes(triton, make):
+    with make(triton.address) as client:
         pass
     with pytest.raises(LuxeError, match="closed"):
         client.classify("colours", "a text")

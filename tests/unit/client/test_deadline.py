@@ -6,7 +6,7 @@ import grpc
 import pytest
 from colours import WAIT_S, answer_to
 
-from luxe_client import Client, DeadlineExceeded
+from luxe_client import DeadlineExceeded
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_a_late_answer_is_not_waited_for(client, triton, held):
     assert len(triton.requests) == 1
 
 
-def test_the_clients_own_timeout_is_the_default(triton, held):
-    with Client(triton.address, timeout_s=0.3) as client, pytest.raises(DeadlineExceeded):
+def test_the_clients_own_timeout_is_the_default(triton, held, make):
+    with make(triton.address, timeout_s=0.3) as client, pytest.raises(DeadlineExceeded):
         client.classify("colours", "late")
 
 
@@ -62,13 +62,13 @@ def test_the_client_serves_on_after_a_deadline(client, triton, held):
     assert client.classify("colours", "in time").model == "colours"
 
 
-def test_several_batches_share_one_deadline(triton):
+def test_several_batches_share_one_deadline(triton, make):
     def script(request, _context):
         time.sleep(0.2)
         return answer_to(request)
 
     triton.script = script
-    with Client(triton.address, batch_size=1, concurrency=1) as client:
+    with make(triton.address, batch_size=1, concurrency=1) as client:
         # Five times 0.2 s: each batch alone is well within the deadline, all of them are not.
         with pytest.raises(DeadlineExceeded):
             client.classify("colours", ["a", "b", "c", "d", "e"], timeout_s=0.6)

@@ -7,7 +7,6 @@ import pytest
 
 import luxe_client
 from luxe_client import (
-    Client,
     DeadlineExceeded,
     InvalidInput,
     LuxeError,
@@ -78,11 +77,11 @@ def test_every_row_of_words_is_reached(row):
     assert kind is not _errors._BY_STATUS[status]  # else the row would say nothing
 
 
-def test_no_server():
+def test_no_server(make):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{listener.getsockname()[1]}"  # bound, so nobody else's; not listening
-        with Client(address, timeout_s=15.0) as client, pytest.raises(Unavailable) as caught:
+        with make(address, timeout_s=15.0) as client, pytest.raises(Unavailable) as caught:
             client.classify("colours", "a text")
     assert type(caught.value) is Unavailable
     assert caught.value.address == address

@@ -2,7 +2,7 @@
 
 import pytest
 
-from luxe_client import Client, InvalidInput
+from luxe_client import InvalidInput
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_a_bad_text_is_named_by_its_position(client, bad):
         client.classify("colours", ["a", "b", bad])
 
 
-def test_no_batch_is_sent_when_a_later_one_is_bad(triton):
-    with Client(triton.address, batch_size=1) as client, pytest.raises(InvalidInput):
+def test_no_batch_is_sent_when_a_later_one_is_bad(triton, make):
+    with make(triton.address, batch_size=1) as client, pytest.raises(InvalidInput):
         client.classify("colours", ["fine", "fine", ""])
     assert triton.requests == []
 
@@ -52,9 +52,9 @@ def test_a_bad_timeout_of_a_call(client, triton, timeout_s):
 
 
 @pytest.mark.parametrize("timeout_s", TIMEOUTS)
-def test_a_bad_timeout_of_a_client(timeout_s):
+def test_a_bad_timeout_of_a_client(timeout_s, make):
     with pytest.raises(InvalidInput, match="timeout_s"):
-        Client("127.0.0.1:8001", timeout_s=timeout_s)
+        make("127.0.0.1:8001", timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +72,18 @@ def test_a_bad_timeout_of_a_client(timeout_s):
         "http://127.0.0.1:8000",
     ],
 )
-def test_a_bad_address(address):
+def test_a_bad_address(address, make):
     with pytest.raises(InvalidInput, match="address"):
-        Client(address)
+        make(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:65535", "[::1]:8001", "dns:///triton:8001"])
-def test_a_good_address(address):
-    with Client(address) as client:
+def test_a_good_address(address, make):
+    with make(address) as client:
         assert client.address == address
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
-def test_a_bad_batch_size(batch_size):
+def test_a_bad_batch_size(batch_size, make):
     with pytest.raises(InvalidInput, match="batch_size"):
-        Client("127.0.0.1:8001", batch_size=batch_size)
+        make("127.0.0.1:8001", batch_size=batch_size)
