@@ -34,6 +34,8 @@ _BUSY_S = 0.1
 """How long a replica that is overloaded gets less, where it does not say itself."""
 _TOKEN_S = 0.02
 """How often a request that may not be sent again yet looks whether it may now."""
+_SLACK_S = 0.001
+"""What is looked at after a while is looked at a little later, so that the while has passed by any rounding."""
 _HEDGE_RESERVE = 10
 _QUANTILE = 0.95
 
@@ -218,7 +220,7 @@ class Exchange(Generic[_T]):
         if len(self.policy.pool.replicas) > 1:
             slow_s = self.policy.latencies(self.part.model).slow_s if self.policy.hedge and self.tries == 1 else None
             stall_s = self.policy.balancing.stall_s
-            self._second_at = now + (stall_s if slow_s is None else min(slow_s, stall_s))
+            self._second_at = now + (stall_s if slow_s is None else min(slow_s, stall_s)) + _SLACK_S
         return attempt
 
     def _failed(self, attempt: Attempt, error: LuxeError, now: float) -> None:
@@ -260,7 +262,7 @@ class Exchange(Generic[_T]):
             wanted, self._second_at = True, now + _TOKEN_S
         elif now < self._sent_at + stall_s:
             # The observed quantile has passed: the hedge, for which there is this one chance.
-            wanted, self._second_at = True, self._sent_at + stall_s
+            wanted, self._second_at = True, self._sent_at + stall_s + _SLACK_S
             budget = self.policy.hedges
         else:
             wanted = 1 < retry.tries >= self.tries and all(r.stalled(now) for r in self._replicas)
