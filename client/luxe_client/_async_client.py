@@ -93,7 +93,11 @@ class AsyncClient(BaseClient):
                 number += 1
 
         run = self._transport.run(
-            parts(), window=window, deadline=lambda: self._deadline(each_s), metadata=self._metadata(headers)
+            parts(),
+            window=window,
+            ahead=2 * window,
+            deadline=lambda: self._deadline(each_s),
+            metadata=self._metadata(headers),
         )
         return _flat(run, progress)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
@@ -51,11 +52,19 @@ class AsyncTransport:
         self._first_look: asyncio.Task[None] | None = None
 
     async def run(
-        self, parts: Parts[_T], *, window: int, deadline: Callable[[], float], metadata: Metadata
+        self,
+        parts: Parts[_T],
+        *,
+        window: int,
+        ahead: float = math.inf,
+        deadline: Callable[[], float],
+        metadata: Metadata,
     ) -> AsyncIterator[_T]:
-        """Return the answers to requests in their order, with at most ``window`` of them begun and not handed on.
+        """Return the answers to requests in their order.
 
         Args:
+            window: most requests in flight.
+            ahead: most requests that are begun and whose answers are not handed on yet.
             deadline: called as each begins; by the policy's clock.
 
         Raises:
@@ -67,23 +76,22 @@ class AsyncTransport:
         more = True
         try:
             while True:
-                while more and len(live) < window:
+                flying = {task for task in live if not task.done()}
+                while more and len(live) < ahead and len(flying) < window:
                     try:
                         part = await anext(source)
                     except StopAsyncIteration:
                         more = False
                     else:
                         live.append(asyncio.ensure_future(self.one(part, deadline(), metadata)))
+                        flying.add(live[-1])
                 if not live:
                     return
-                # One that fails ends all, also before its turn.
-                waiting = {task for task in live if not task.done()}
-                while not live[0].done():
-                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        if task.exception():
-                            task.result()
-                yield live.popleft().result()
+                if live[0].done():
+                    yield live.popleft().result()
+                    continue
+                for task in (await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    task.result()  # one that fails ends all, also before its turn
         finally:
             for task in live:
                 task.cancel()

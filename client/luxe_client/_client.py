@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from luxe_client import _plans
 from luxe_client._base import BaseClient, Headers, Seconds, Waiting
 from luxe_client._errors import InvalidInput, LuxeError
-from luxe_client._parts import Part, Plan
+from luxe_client._parts import Plan
 from luxe_client._plans import Texts
 from luxe_client._transport import Transport
 from luxe_client._types import Answer, Classification, Model, Ranking, RawAnswer, Score, Tags, ZeroShot, ZeroShotLabels
@@ -100,7 +100,7 @@ class Client(BaseClient):
         Texts are read as they are needed. The server lets other calls overtake these.
 
         Args:
-            window: most requests that are in flight, or answered and not yet yielded.
+            window: most requests in flight; as many again may be answered and wait for their turn.
             progress: called with the number of texts answered so far, after each request's.
             timeout_s: deadline of each request.
         """
@@ -109,7 +109,14 @@ class Client(BaseClient):
         source = iter(texts)
         batches = iter(lambda: list(islice(source, self._batch_size)), [])
         parts = (_plans.classify_batch(asked, number, batch, expect) for number, batch in enumerate(batches))
-        return _flat(self._parts(parts, window, lambda: self._deadline(each_s), headers), progress)
+        run = self._transport.run(
+            parts,
+            window=window,
+            ahead=2 * window,
+            deadline=lambda: self._deadline(each_s),
+            metadata=self._metadata(headers),
+        )
+        return _flat(run, progress)
 
     @overload
     def tag(  # type: ignore[overload-overlap]
@@ -265,14 +272,10 @@ class Client(BaseClient):
         self.close()
 
     def _run(self, plan: Plan[Any, _R], timeout_s: float | None, headers: Headers) -> _R:
-        deadline = self._deadline(timeout_s)
-        return plan.finish(list(self._parts(plan.parts, self._concurrency, lambda: deadline, headers)))
-
-    def _parts(
-        self, parts: Iterable[Part[_R]], window: int, deadline: Callable[[], float], headers: Headers
-    ) -> Iterator[_R]:
         self._check_usable()
-        return self._transport.run(parts, window=window, deadline=deadline, metadata=self._metadata(headers))
+        deadline, metadata = self._deadline(timeout_s), self._metadata(headers)
+        run = self._transport.run(plan.parts, window=self._concurrency, deadline=lambda: deadline, metadata=metadata)
+        return plan.finish(list(run))
 
 
 def _flat(batches: Iterator[list[_A]], progress: Callable[[int], None] | None) -> Iterator[_A]:

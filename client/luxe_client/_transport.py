@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import queue
 import threading
 from collections import deque
@@ -48,11 +49,19 @@ class Transport:
         self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def run(
-        self, parts: Iterable[Part[_T]], *, window: int, deadline: Callable[[], float], metadata: Metadata
+        self,
+        parts: Iterable[Part[_T]],
+        *,
+        window: int,
+        ahead: float = math.inf,
+        deadline: Callable[[], float],
+        metadata: Metadata,
     ) -> Iterator[_T]:
-        """Return the answers to requests in their order, with at most ``window`` of them begun and not handed on.
+        """Return the answers to requests in their order.
 
         Args:
+            window: most requests in flight.
+            ahead: most requests that are begun and whose answers are not handed on yet.
             deadline: called as each begins; by the policy's clock.
 
         Raises:
@@ -63,7 +72,7 @@ class Transport:
         live: deque[_Live[_T]] = deque()
         more = True
         while True:
-            while more and len(live) < window:
+            while more and len(live) < ahead and sum(not one.over for one in live) < window:
                 part = next(source, None)
                 if part is None:
                     more = False

@@ -85,3 +85,13 @@ def triton():
 @pytest.fixture
 def client(triton, make):
     return make(triton.address, timeout_s=15.0)
+
+
+@pytest.fixture
+def run():
+    """Run a coroutine to its end, on an event loop of its own."""
+
+    def run(work):
+        return asyncio.run(asyncio.wait_for(work, WAIT_S))
+
+    return run
