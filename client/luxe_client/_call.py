@@ -7,7 +7,6 @@ It returns what the request's part reads in the answer, or raises a `LuxeError`.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import random
 import time
@@ -145,31 +144,30 @@ class Attempt:
         policy.pool.landed(self.replica, self._number, self._model, policy.clock(), self.verdict, busy_s)
 
 
-@dataclasses.dataclass(slots=True)
 class Exchange(Generic[_T]):
     """One request.
 
-    Attributes:
+    Args:
         policy: of the client.
         part: what is asked.
         deadline: of the clock; no try is sent after it.
+
+    Attributes:
         tries: how often it was sent so far.
-        flying: how many of these have not landed.
     """
 
-    policy: Policy
-    part: Part[_T]
-    deadline: float
-    tries: int = 0
-    flying: int = 0
-    _failures: int = 0
-    _error: LuxeError | None = None
-    _replicas: list[Replica] = dataclasses.field(default_factory=list)
-    _sent_at: float = -math.inf
-    _next_at: float = -math.inf
-    """When to send (again)."""
-    _second_at: float = math.inf
-    """When to look whether what is in flight should be asked elsewhere too."""
+    def __init__(self, policy: Policy, part: Part[_T], deadline: float) -> None:
+        self.policy = policy
+        self.part = part
+        self.deadline = deadline
+        self.tries = 0
+        self._flying = 0
+        self._failures = 0
+        self._error: LuxeError | None = None
+        self._replicas: list[Replica] = []
+        self._sent_at = self._next_at = -math.inf
+        # When to look whether what is in flight should be asked elsewhere too.
+        self._second_at = math.inf
 
     def run(self) -> Generator[Attempt | float, Attempt | None, _T]:
         """Drive the request; see the module."""
@@ -197,7 +195,7 @@ class Exchange(Generic[_T]):
             landed = yield min(self.deadline, self._next_at, self._second_at)
             now = clock()
             if landed is not None:
-                self.flying -= 1
+                self._flying -= 1
                 if landed.error is None:
                     return landed
                 self._failed(landed, landed.error, now)
@@ -215,7 +213,7 @@ class Exchange(Generic[_T]):
             set_timeout(self.part.request, self.deadline - now)
         self._sent_at, self._next_at, self._second_at = now, math.inf, math.inf
         self.tries += 1
-        self.flying += 1
+        self._flying += 1
         self._replicas.append(attempt.replica)
         if len(self.policy.pool.replicas) > 1:
             slow_s = self.policy.latencies(self.part.model).slow_s if self.policy.hedge and self.tries == 1 else None
@@ -228,7 +226,7 @@ class Exchange(Generic[_T]):
         self._failures += 1
         self._error = error
         wait = self._wait_s(attempt, now)
-        if self.flying and attempt.verdict is not Verdict.FINE:
+        if self._flying and attempt.verdict is not Verdict.FINE:
             return  # another replica still has it
         if wait is None or now + wait >= self.deadline:
             raise error
@@ -258,7 +256,7 @@ class Exchange(Generic[_T]):
         """Ask another replica too, if one is well and a budget allows it; else say when to look again."""
         retry, stall_s = self.policy.retry, self.policy.balancing.stall_s
         budget = self.policy.retries
-        if not self.flying:
+        if not self._flying:
             wanted, self._second_at = True, now + _TOKEN_S
         elif now < self._sent_at + stall_s:
             # The observed quantile has passed: the hedge, for which there is this one chance.
@@ -274,7 +272,7 @@ class Exchange(Generic[_T]):
         return self.policy.pool.others(self.part.model, now, self._replicas)
 
     def _late(self) -> LuxeError:
-        if self._error is not None and not self.flying:
+        if self._error is not None and not self._flying:
             return self._error
         if not self._replicas:
             return DeadlineExceeded(

@@ -32,7 +32,6 @@ class Asked:
     bulk: bool = False
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Part(Generic[_T]):
     """One request.
 
@@ -43,18 +42,23 @@ class Part(Generic[_T]):
         read: makes of a response and its replica's address what the caller wants.
     """
 
-    model: str
-    method: str
-    request: Any
-    read: Callable[[Any, str], _T]
+    __slots__ = ("method", "model", "read", "request")
+
+    def __init__(self, model: str, method: str, request: Any, read: Callable[[Any, str], _T]) -> None:
+        self.model = model
+        self.method = method
+        self.request = request
+        self.read = read
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class Plan(Generic[_T, _R]):
     """Requests that may run side by side, and what becomes of their answers, which come in the same order."""
 
-    parts: Sequence[Part[_T]]
-    finish: Callable[[list[_T]], _R]
+    __slots__ = ("finish", "parts")
+
+    def __init__(self, parts: Sequence[Part[_T]], finish: Callable[[list[_T]], _R]) -> None:
+        self.parts = parts
+        self.finish = finish
 
 
 Decode = Callable[[slice, Any, Any, str], _T]

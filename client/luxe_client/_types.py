@@ -26,8 +26,27 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Timings:
+class _Record:
+    """Comparison, hash and display of every answer, once: made anew for each class they are half of its import time."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({shown})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = [f.name for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def __hash__(self) -> int:
+        return hash(tuple(repr(getattr(self, f.name)) for f in dataclasses.fields(self)))  # type: ignore[arg-type]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Timings(_Record):
     """Where a request spent its time inside the server, in seconds; None where the server does not tell."""
 
     queue_s: float | None = None
@@ -35,8 +54,8 @@ class Timings:
     engine_s: float | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Answer(_Record):
     """What every answer says of itself.
 
     Attributes:
@@ -54,8 +73,8 @@ class Answer:
     timings: Timings = Timings()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Scored(Answer):
+class _Scored:
+    __slots__ = ()
     scores: Mapping[str, float]
 
     def top(self, count: int) -> list[tuple[str, float]]:
@@ -63,21 +82,16 @@ class _Scored(Answer):
         return sorted(self.scores.items(), key=lambda item: -item[1])[: max(count, 0)]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _OneLabel(_Scored):
-    label: str
-    score: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class _SeveralLabels(_Scored):
+    __slots__ = ()
+
     def above(self, threshold: float = 0.5) -> list[str]:
         """Return the labels whose probability is ``threshold`` or more, likeliest first; may be none."""
         return [label for label, score in self.top(len(self.scores)) if score >= threshold]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Classification(_OneLabel):
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Classification(_Scored, Answer):
     """What a single-label classifier says of one text.
 
     Attributes:
@@ -87,11 +101,14 @@ class Classification(_OneLabel):
         needs_review: the score is below the model's review threshold: let a person look.
     """
 
+    label: str
+    score: float
+    scores: Mapping[str, float]
     needs_review: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Labels(_SeveralLabels):
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Labels(_SeveralLabels, Answer):
     """What a multi-label classifier says of one text: any number of labels may hold.
 
     Attributes:
@@ -99,11 +116,12 @@ class Labels(_SeveralLabels):
         needs_review: for some label, yes and no are too close to each other: let a person look.
     """
 
+    scores: Mapping[str, float]
     needs_review: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ZeroShot(_OneLabel):
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ZeroShot(_Scored, Answer):
     """The candidate label that fits one text best.
 
     Attributes:
@@ -112,17 +130,23 @@ class ZeroShot(_OneLabel):
         scores: of every candidate, in the order given; they sum to 1 (a single candidate is judged alone).
     """
 
+    label: str
+    score: float
+    scores: Mapping[str, float]
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ZeroShotLabels(_SeveralLabels):
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ZeroShotLabels(_SeveralLabels, Answer):
     """Which candidate labels fit one text, each judged alone.
 
     Attributes:
         scores: the probability of every candidate, in the order given.
     """
 
+    scores: Mapping[str, float]
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Score(Answer):
     """What a regression says of a text, or a ranking model of a pair of texts.
 
@@ -135,8 +159,8 @@ class Score(Answer):
     values: Mapping[str, float]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Entity:
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Entity(_Record):
     """A named stretch of a text.
 
     Attributes:
@@ -154,7 +178,7 @@ class Entity:
     score: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Tags(Answer):
     """The entities of one text, in the order of the text. Iterates over them.
 
@@ -171,8 +195,8 @@ class Tags(Answer):
         return len(self.entities)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ranked:
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Ranked(_Record):
     """A document with its score.
 
     Attributes:
@@ -188,7 +212,7 @@ class Ranked:
     truncated: bool
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Ranking(Answer):
     """Documents in the order of their scores, best first; equal scores in the order given. Iterates over them.
 
@@ -209,7 +233,7 @@ class Ranking(Answer):
         return len(self.documents)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RawAnswer(Answer):
     """Tensors as the server sent them.
 
@@ -221,12 +245,15 @@ class RawAnswer(Answer):
     outputs: Mapping[str, NDArray[Any]]
     parameters: Mapping[str, bool | int | float | str]
 
+    __eq__ = object.__eq__  # arrays have no single answer to it
+    __hash__ = object.__hash__
+
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         return self.outputs[name]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Model:
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Model(_Record):
     """A version of a model, as the server lists it.
 
     Attributes:

@@ -29,6 +29,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     Args:
         workers: most requests at a time.
+        credentials: gRPC's, for a server with TLS; None for none.
 
     Attributes:
         address: ``host:port``.
@@ -41,7 +42,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         alive: for every answered call, whether its caller was still there.
     """
 
-    def __init__(self, *, workers: int = 32) -> None:
+    def __init__(self, *, workers: int = 32, credentials: Any = None) -> None:
         self.script: Script | None = None
         self.requests: list[Any] = []
         self.metadata: list[dict[str, str]] = []
@@ -50,6 +51,7 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.cancelled = threading.Event()
         self.answered = threading.Semaphore(0)
         self._workers = workers
+        self._credentials = credentials
         self._models: dict[str, _answers.Answer] = {}
         self._fault: tuple[grpc.StatusCode, str, int | None] | None = None
         self._failures_left: float = 0
@@ -154,7 +156,11 @@ class FakeTriton(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self._pool = futures.ThreadPoolExecutor(max_workers=self._workers)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if self._credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, self._credentials)
         self._server.start()
 
     def stop(self) -> None:
