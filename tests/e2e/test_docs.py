@@ -34,7 +34,8 @@ def test_blocks_are_found(tmp_path):
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_block_runs(name, server, tmp_path):
     code = BLOCKS[name].replace(ADDRESS, server.address.grpc)
-    assert server.address.grpc in code, f"the block names no address {ADDRESS}"
+    if "luxe_client.testing" not in code:  # that has a server of its own
+        assert server.address.grpc in code, f"the block names no address {ADDRESS}"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path
     )
