@@ -110,8 +110,6 @@ class Pool:
         with self._lock:
             replica = self._choose(model, now, tried)
             number = next(self._numbers)
-            if not replica._pending:
-                replica._heard = max(replica._heard, now)  # its silence until now was nobody's wait
             replica._pending[number] = now
             replica._whole.sent(now)
             if model in replica._models:

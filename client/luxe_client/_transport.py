@@ -22,8 +22,11 @@ from luxe_client._errors import LuxeError
 from luxe_client._options import TLS
 from luxe_client._parts import Part
 from luxe_client._targets import Resolver, lookup, resolve
+from luxe_client._workers import Workers
 
 __all__ = ["Transport"]
+
+_MOST_THREADS = 64
 
 _T = TypeVar("_T")
 
@@ -46,6 +49,7 @@ class Transport:
         self._look_up = look_up
         self._lock = threading.Lock()
         self._first_look = threading.Lock()
+        self._workers = Workers(_MOST_THREADS)
         self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def run(
@@ -108,25 +112,26 @@ class Transport:
         try:
             action = one.steps.send(landed)
             while isinstance(action, Attempt):
-                self._send(action, one.deadline, metadata, functools.partial(_land, events, one, action))
+                self._send(action, one, events, metadata)
                 action = one.steps.send(None)
             one.until = action
         except StopIteration as stop:
             one.over, one.answer = True, stop.value
 
-    def _send(self, attempt: Attempt, deadline: float, metadata: Metadata, landed: Callable[[Any], None]) -> None:
-        part = attempt.part
-        wire_s = deadline - self._policy.clock() + _channel.WIRE_GRACE_S
+    def _send(self, attempt: Attempt, one: _Live[Any], events: Any, metadata: Metadata) -> None:
+        wire_s = one.deadline - self._policy.clock() + _channel.WIRE_GRACE_S
+        method = self._methods(attempt.replica.address)[attempt.part.method]
+        if self._workers.take(functools.partial(_ask, method, attempt, wire_s, metadata, events, one)):
+            return
+        # So many wait for answers that do not come: a future needs no thread of its own then.
         try:
-            method = self._methods(attempt.replica.address)[part.method]
-            call = method.future(part.request, timeout=wire_s, metadata=metadata)
-        except ValueError as error:  # gRPC's own word for a closed channel
-            address = attempt.replica.address
-            closed = LuxeError(f"the client is closed: {error}", model=part.model, address=address)
-            attempt.refused(closed)
-            raise closed from None
-        # grpcio cancels a call on the wire when its last reference goes; the callback keeps one until it ends.
-        call.add_done_callback(landed)
+            call = method.future(attempt.part.request, timeout=wire_s, metadata=metadata)
+        except ValueError as error:
+            _closed(attempt, error)
+            events.put((one, attempt))
+        else:
+            # grpcio cancels a call on the wire when its last reference goes; the callback keeps one until it ends.
+            call.add_done_callback(functools.partial(_land, attempt, events, one))
 
     def _methods(self, address: str) -> dict[str, Any]:
         found = self._channels.get(address)
@@ -182,11 +187,31 @@ class _Live(Generic[_T]):
         self.answer: Any = None
 
 
-def _land(events: Any, one: Any, attempt: Attempt, call: Any) -> None:
-    """Take a call's end, on gRPC's thread."""
-    status = call.code()
-    if status is grpc.StatusCode.OK:
+def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata, events: Any, one: Any) -> None:
+    """Make a call and wait for its end, on a thread of its own."""
+    try:
+        attempt.succeeded(method(attempt.part.request, timeout=wire_s, metadata=metadata))
+    except grpc.RpcError as error:
+        _failed(attempt, error)
+    except ValueError as error:
+        _closed(attempt, error)
+    events.put((one, attempt))
+
+
+def _land(attempt: Attempt, events: Any, one: Any, call: Any) -> None:
+    """Take a future's end, on gRPC's thread."""
+    if call.code() is grpc.StatusCode.OK:
         attempt.succeeded(call.result())
     else:
-        attempt.failed(status, call.details() or "", _channel.push_back(call.trailing_metadata()))
+        _failed(attempt, call)
     events.put((one, attempt))
+
+
+def _failed(attempt: Attempt, call: Any) -> None:
+    attempt.failed(call.code(), call.details() or "", _channel.push_back(call.trailing_metadata()))
+
+
+def _closed(attempt: Attempt, error: ValueError) -> None:
+    """ValueError is gRPC's own word for a closed channel."""
+    closed = LuxeError(f"the client is closed: {error}", model=attempt.part.model, address=attempt.replica.address)
+    attempt.refused(closed)

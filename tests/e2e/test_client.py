@@ -1,12 +1,27 @@
-"""The client against the real server: answers, order, neighbours, and the PyTorch original."""
+"""Both clients against the real server: answers, order, neighbours, and the PyTorch original."""
 
+import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from e2e_support import MODEL, manifest
 
-from luxe_client import Classification, Client, InvalidInput, ModelNotFound
+from luxe_client import (
+    AsyncClient,
+    Classification,
+    Client,
+    DeadlineExceeded,
+    InvalidInput,
+    Labels,
+    LuxeError,
+    ModelNotFound,
+    Overloaded,
+    PermissionDenied,
+    ProtocolError,
+    Timings,
+)
 
 CLEAR = {
     "where can i get those boots, i need them for saturday 😭": "purchase_interest",
@@ -147,3 +162,104 @@ def test_more_texts_than_the_server_takes_in_one_request_are_refused(server, ent
     most = entry.serving.max_batch_size
     with Client(server.address.grpc, batch_size=most + 1) as client, pytest.raises(InvalidInput, match=f"<= {most}"):
         client.classify(MODEL, ["hello"] * (most + 1))
+
+
+def test_asyncio_gets_the_same_answers(server, hundred, alone):
+    async def ask():
+        async with AsyncClient(server.address.grpc, timeout_s=30.0) as client:
+            each = asyncio.gather(*(client.classify(MODEL, text) for text in hundred))
+            return await asyncio.gather(each, client.classify(MODEL, hundred))
+
+    for answers in asyncio.run(ask()):
+        assert np.abs(probabilities(answers) - probabilities(alone)).max() <= SAME
+
+
+def test_a_stream_gets_the_same_answers(client, hundred, alone):
+    done = []
+    answers = list(client.iter_classify(MODEL, iter(hundred), window=3, progress=done.append))
+    assert np.abs(probabilities(answers) - probabilities(alone)).max() <= SAME
+    assert done[-1] == 100
+
+
+def test_an_asyncio_stream_gets_the_same_answers(server, hundred, alone):
+    async def ask():
+        async with AsyncClient(server.address.grpc) as client:
+            return [answer async for answer in client.iter_classify(MODEL, hundred)]
+
+    assert np.abs(probabilities(asyncio.run(ask())) - probabilities(alone)).max() <= SAME
+
+
+def test_a_request_has_the_id_that_its_caller_gave(client):
+    assert client.classify(MODEL, "hello", headers={"x-request-id": "page-17"}).request_id == "page-17"
+
+
+def test_the_server_does_not_tell_its_timings_yet(client):
+    assert client.classify(MODEL, "hello").timings == Timings(None, None, None)
+
+
+def test_a_model_of_one_label_is_none_of_several(client):
+    with pytest.raises(InvalidInput, match="expect=Classification"):
+        client.classify(MODEL, "hello", expect=Labels)
+
+
+def test_a_model_of_another_task_is_no_answer(client):
+    with pytest.raises(ProtocolError, match="not a feature-extraction answer: no output 'embeddings'"):
+        client.embed(MODEL, "hello")
+
+
+def test_any_model_can_be_asked_for_its_tensors(client, entry):
+    answer = client.raw_infer(MODEL, {"text": np.array([["hello"], ["you"]], dtype=object)}, outputs=["scores"])
+    assert answer["scores"].shape == (2, len(entry.labels))
+    assert set(answer.outputs) == {"scores"}
+
+
+def test_the_list_of_models_is_the_key_holders(client):
+    with pytest.raises(PermissionDenied, match="restricted"):
+        client.models()
+
+
+def test_waiting_until_it_is_ready(server):
+    with Client(server.address.grpc) as client:
+        client.wait_ready(30.0, models=[MODEL])
+        with pytest.raises(DeadlineExceeded, match="nobody-has-this is not ready"):
+            client.wait_ready(0.3, models=["nobody-has-this"])
+
+
+@pytest.mark.parametrize("timeout_s", [0.0005, 0.003])
+def test_many_late_calls_leave_the_server_alive(server, client, timeout_s):
+    """Triton 2.51 may crash on a deadline that passes on the wire, or a cancellation (server issues 7368 and 8034)."""
+
+    async def ask(number):
+        before = time.monotonic()
+        try:
+            await late.classify(MODEL, f"too late, number {number} " * 20, timeout_s=timeout_s)
+        except (DeadlineExceeded, Overloaded) as error:
+            return type(error).__name__, time.monotonic() - before
+        return "in time", 0.0
+
+    async def all_of_them():
+        async with late:
+            return [await ask(number) for number in range(100)]
+
+    late = AsyncClient(server.address.grpc)
+    outcomes = asyncio.run(all_of_them())
+    assert sum(kind != "in time" for kind, _ in outcomes) > 50
+    assert client.classify(MODEL, "still there?").model == MODEL
+
+
+def test_a_server_that_is_not_there_is_left_for_one_that_is(server, hundred):
+    outcomes = []
+    nobody = "127.0.0.1:1"
+    with Client([nobody, server.address.grpc], timeout_s=30.0, on_call=outcomes.append) as client:
+        for text in hundred[:30]:
+            client.classify(MODEL, text)
+    assert {record.outcome for record in outcomes} == {"ok"}
+    assert sum(record.tries for record in outcomes) <= 33
+
+
+def test_errors_say_where_and_how_often(server):
+    with Client("127.0.0.1:1", timeout_s=5.0) as client, pytest.raises(LuxeError) as caught:
+        client.classify(MODEL, "hello")
+    error = caught.value
+    assert (error.model, error.replica, error.tries) == (MODEL, "127.0.0.1:1", 3)
+    assert 0 < error.elapsed_s < 5

@@ -78,10 +78,10 @@ def _score(names: tuple[str, ...], scores: list[float], _review: bool, facts: Fa
 def _kind(found: dict[str, Any], count: int) -> str:
     if "problem_type" not in found:
         return _SINGLE
-    kinds = set(split(found["problem_type"]))
-    if found["problem_type.shape"] != (count, 1) or len(kinds) != 1:
+    kinds = split(found["problem_type"])
+    if found["problem_type.shape"] != (count, 1) or len(kinds) != count or len(set(kinds)) != 1:
         raise ValueError("problem_type is not one for every text")
-    kind = kinds.pop().decode()
+    kind = kinds[0].decode()
     if kind not in (_SINGLE, _MULTI, _REGRESSION):
         raise ValueError(f"problem_type is {kind!r}")
     return kind

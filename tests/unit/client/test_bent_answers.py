@@ -83,6 +83,9 @@ NAMES = bytes_tensor([b"red", b"green", b"blue"] * 2)
         bent("labels", "BYTES", [2, 3], bytes_tensor([b"\xff", b"green", b"blue"] * 2)),
         bent("needs_review", "BOOL", [2], bytes(2)),
         bent("truncated", "BOOL", [1, 1], bytes(1)),
+        # No probabilities, or not those of one label, which the server says of none but those of one.
+        bent("scores", "FP32", [2, 3], fp32(0.9, 0.9, 0.9, 0.2, 0.3, 0.5)),
+        bent("scores", "FP32", [2, 3], fp32(2.0, -0.5, -0.5, 0.2, 0.3, 0.5)),
         # Wrong types.
         bent("scores", "FP64", [2, 3], bytes(48)),
         bent("scores", "INT64", [2, 3], bytes(48)),
@@ -105,6 +108,27 @@ def test_an_answer_that_is_none(client, triton, bend):
     with pytest.raises(ProtocolError) as caught:
         client.classify("colours", ["one", "two"])
     assert caught.value.model == "colours"
+
+
+@pytest.mark.parametrize(
+    ("shape", "kinds"),
+    [
+        ([2, 1], [b"single", b"single"]),
+        ([2, 1], [b"regression", b"multi_label_classification"]),
+        ([2, 1], [b"\xff", b"\xff"]),
+        ([1, 1], [b"regression"]),
+        ([2, 1], [b"regression"]),
+    ],
+)
+def test_a_problem_type_that_is_none(client, triton, shape, kinds):
+    def script(request, _context):
+        response = answer_to(request)
+        add_output(response, "problem_type", "BYTES", shape, bytes_tensor(kinds))
+        return response
+
+    triton.script = script
+    with pytest.raises(ProtocolError):
+        client.classify("colours", ["one", "two"])
 
 
 def test_an_output_that_nobody_asked_for_does_no_harm(client, triton):

@@ -1,0 +1,62 @@
+"""Threads that wait for answers, so that a caller can stop waiting at its deadline without a cancel on the wire.
+
+gRPC's own futures cost more: grpcio starts a thread for each where no other is in flight. A call of a fake server took 297 to
+427 µs of CPU this way, 498 to 648 with futures, and 320 to 395 where the caller itself waits (three rounds of 1,500).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+__all__ = ["Workers"]
+
+_IDLE_S = 10.0
+
+
+class Workers:
+    """Threads that are started when needed and end when idle; safe for threads.
+
+    Args:
+        most: threads. An answer that never comes holds one until its call ends on the wire.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._idle = 0
+        """Threads that wait and have no job promised."""
+
+    def take(self, job: Callable[[], None]) -> bool:
+        """Run a job on a thread at once; returns False where none is free. The job must not raise."""
+        with self._lock:
+            starts = not self._idle
+            if not starts:
+                self._idle -= 1
+            elif self._threads < self._most:
+                self._threads += 1
+            else:
+                return False
+        self._jobs.put(job)
+        if starts:
+            threading.Thread(target=self._work, name="luxe-client", daemon=True).start()
+        return True
+
+    def _work(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=_IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if self._idle:
+                        self._idle -= 1
+                        self._threads -= 1
+                        return
+                continue  # the job that was promised is on its way
+            job()
+            del job  # what it holds may be large
+            with self._lock:
+                self._idle += 1
