@@ -20,7 +20,6 @@ from luxe_client import (
     Overloaded,
     PermissionDenied,
     ProtocolError,
-    Timings,
 )
 
 CLEAR = {
@@ -193,8 +192,14 @@ def test_a_request_has_the_id_that_its_caller_gave(client):
     assert client.classify(MODEL, "hello", headers={"x-request-id": "page-17"}).request_id == "page-17"
 
 
-def test_the_server_does_not_tell_its_timings_yet(client):
-    assert client.classify(MODEL, "hello").timings == Timings(None, None, None)
+def test_the_server_tells_where_the_time_went(client):
+    before = time.monotonic()
+    timings = client.classify(MODEL, "nobody has asked this before, so that no cache knows it").timings
+    lasted = time.monotonic() - before
+    assert None not in (timings.queue_s, timings.tokenize_s, timings.engine_s)
+    assert timings.engine_s > 0
+    assert min(timings.queue_s, timings.tokenize_s) >= 0
+    assert timings.queue_s + timings.engine_s < lasted
 
 
 def test_a_model_of_one_label_is_none_of_several(client):
