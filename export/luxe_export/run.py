@@ -26,6 +26,7 @@ from luxe_export import ladder, show
 from luxe_export.checkpoint import files
 from luxe_export.publishing import publish
 from luxe_export.publishing.triton_config import Target
+from luxe_serving.text import tensors
 from luxe_serving.text.settings import Settings
 from luxe_training import base
 
@@ -261,8 +262,10 @@ def _inputs_sha256(entry: Entry, found: files.Files, folder: Path, target: Targe
     """Return one hash over all that the result depends on."""
     facts = entry.model_dump(mode="json", exclude={"description", "training", "slo"})
     settings = [field.name for field in dataclasses.fields(Settings)]  # what the server will want to read
+    # A luxe that answers more than the one before publishes again, or the server would go on without it.
+    spoken = [dataclasses.astuple(t) for t in (*tensors.inputs(entry), *tensors.outputs(entry, 0))]
     data = {path.name: base.sha256(path) for path in sorted(folder.glob("t*.jsonl"))}
-    parts = [facts, settings, _tools(), found.sha256, data, target, candidates, ladder.cpu_family()]
+    parts = [facts, settings, spoken, _tools(), found.sha256, data, target, candidates, ladder.cpu_family()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

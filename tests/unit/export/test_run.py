@@ -128,7 +128,7 @@ def test_what_changes_nothing_is_no_input(project, old, new):
     assert inputs(project) == before
 
 
-@pytest.mark.parametrize("changed", ["tools", "cpu", "settings"])
+@pytest.mark.parametrize("changed", ["tools", "cpu", "settings", "answers"])
 def test_what_it_runs_on_is_an_input(project, monkeypatch, changed):
     before = inputs(project)
     if changed == "tools":
@@ -136,6 +136,8 @@ def test_what_it_runs_on_is_an_input(project, monkeypatch, changed):
     elif changed == "cpu":
         family = next(f for f in ("vnni", "avx2") if f != run.ladder.cpu_family())
         monkeypatch.setattr(run.ladder, "cpu_family", lambda: family)
+    elif changed == "answers":
+        monkeypatch.setattr(run.tensors, "outputs", lambda entry, width: [])
     else:
         monkeypatch.setattr(run.dataclasses, "fields", lambda _: [])
     assert inputs(project) != before
