@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from luxe_client._errors import ProtocolError
 from luxe_client._types import Timings
-from luxe_client._wire.contents import DTYPES, contents
+from luxe_client._wire.contents import contents
 
 __all__ = ["Facts", "answers", "probabilities", "reading", "split", "tensors"]
 
+_DTYPES = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?"), "INT32": np.dtype("<i4")}
 _T = TypeVar("_T")
 _NO_TIMINGS = Timings()
 _OF_EVERY_TASK = {"truncated": "BOOL", "timings": "FP32"}
@@ -89,8 +90,9 @@ def tensors(response: Any, wanted: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         ValueError: a wanted output has another type, not two dimensions, or not the content of its shape.
     """
+    raw = contents(response)
     found: dict[str, Any] = {}
-    for output, content in zip(response.outputs, contents(response), strict=True):
+    for output, content in zip(response.outputs, raw, strict=True):
         name, datatype = output.name, output.datatype
         if name not in wanted:
             continue
@@ -101,7 +103,7 @@ def tensors(response: Any, wanted: Mapping[str, str]) -> dict[str, Any]:
             found[name] = content
             found[f"{name}.shape"] = shape
         else:
-            found[name] = np.frombuffer(content, dtype=DTYPES[datatype]).reshape(shape)
+            found[name] = np.frombuffer(content, dtype=_DTYPES[datatype]).reshape(shape)
     return found
 
 
