@@ -56,12 +56,14 @@ test-pythons:
 gpu-check: setup
 	$(BIN)/python -m luxe_export.gpu.check $(MODEL)
 
+# What a caller of the client sees of its types, as the oldest and the newest Python have it.
+TYPED := client docs/examples tests/unit/client/typed.py
 check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.10 client docs/examples
-	$(BIN)/mypy --python-version 3.13 client docs/examples
+	$(BIN)/mypy --python-version 3.10 $(TYPED)
+	$(BIN)/mypy --python-version 3.13 $(TYPED)
 
 clean:
 	rm -rf .venv .tools model_repository reports runs benchmarks/results
