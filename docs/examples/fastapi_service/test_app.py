@@ -60,6 +60,13 @@ def test_a_request_without_an_id_gets_one(service, triton):
     assert answer.headers["x-request-id"] == triton.requests[0].id != ""
 
 
+def test_an_id_that_cannot_be_sent_on_is_the_callers_mistake(service, triton):
+    answer = service.post("/classify", json={"text": "a"}, headers={"x-request-id": "page é".encode("latin-1")})
+    assert answer.status_code == 422
+    assert "x-request-id" in answer.json()["detail"]
+    assert triton.requests == []
+
+
 @pytest.mark.parametrize("body", [{}, {"text": 5}, {"text": "   "}])
 def test_what_is_no_comment_is_refused_and_never_asked(service, triton, body):
     answer = service.post("/classify", json=body)
