@@ -48,7 +48,7 @@ test-pythons:
 	@for version in $(PYTHONS); do \
 		python$$version -c '' 2>/dev/null || { echo "luxe: no python$$version here"; continue; }; \
 		own=.tools/python-$$version && python$$version -m venv $$own && \
-		$$own/bin/pip install --disable-pip-version-check --no-compile --quiet '.[cli]' fastapi httpx2 opentelemetry-api pytest pytest-timeout && \
+		$$own/bin/pip install --disable-pip-version-check --no-compile --quiet '.[cli]' fastapi httpx2 hypothesis opentelemetry-api pytest pytest-timeout && \
 		$$own/bin/python --version && $$own/bin/python -m pytest -q tests/unit/client docs/examples || exit; \
 	done
 
