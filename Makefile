@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test test-tools check gpu-check clean
+.PHONY: setup demo test test-tools test-pythons check gpu-check clean
 
 setup: .venv/.installed
 
@@ -25,7 +25,9 @@ test: setup test-tools
 # And ONNX Runtime as NVIDIA's Triton 24.10 image has it: what is published must load there too.
 TEST_TOOLS := haproxy curl
 TARGET_RUNTIME := onnxruntime==1.19.2
-test-tools: setup .tools/$(subst ==,-,$(TARGET_RUNTIME))
+# KServe's client, KServe's server and MLServer, in environments of their own: what they need contradicts our pins.
+STRANGERS := .tools/kserve/.installed .tools/mlserver/.installed
+test-tools: setup .tools/$(subst ==,-,$(TARGET_RUNTIME)) $(STRANGERS)
 	@missing=; for tool in $(TEST_TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	test -z "$$missing" && exit 0; \
 	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
@@ -35,14 +37,33 @@ test-tools: setup .tools/$(subst ==,-,$(TARGET_RUNTIME))
 .tools/$(subst ==,-,$(TARGET_RUNTIME)):
 	$(BIN)/pip install --disable-pip-version-check --no-compile --no-deps --target $@ $(TARGET_RUNTIME)
 
+$(STRANGERS): .tools/%/.installed: tests/e2e/strangers/%.txt
+	$(BIN)/python -m venv .tools/$*
+	.tools/$*/bin/pip install --disable-pip-version-check --no-compile --quiet --requirement $<
+	touch $@
+
+# The client runs on more Pythons than the rest, with what is newest for each. Its tests on every one that is here:
+PYTHONS := 3.10 3.11 3.12 3.13
+test-pythons:
+	@for version in $(PYTHONS); do \
+		python$$version -c '' 2>/dev/null || { echo "luxe: no python$$version here"; continue; }; \
+		own=.tools/python-$$version && python$$version -m venv $$own && \
+		$$own/bin/pip install --disable-pip-version-check --no-compile --quiet '.[cli]' fastapi httpx2 hypothesis opentelemetry-api pytest pytest-timeout && \
+		$$own/bin/python --version && $$own/bin/python -m pytest -q tests/unit/client docs/examples || exit; \
+	done
+
 # On a machine with a GPU: parity with PyTorch and a latency table (docs/gpu.md).
 gpu-check: setup
 	$(BIN)/python -m luxe_export.gpu.check $(MODEL)
 
+# What a caller of the client sees of its types, as the oldest and the newest Python have it.
+TYPED := client docs/examples tests/unit/client/typed.py
 check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 $(TYPED)
+	$(BIN)/mypy --python-version 3.13 $(TYPED)
 
 clean:
 	rm -rf .venv .tools model_repository reports runs benchmarks/results

@@ -71,22 +71,34 @@ class AsyncClient(BaseClient):
             _plans.classify(self._asked(model, headers), texts, text_pair, expect), timeout_s, headers
         )
 
+    # fmt: off
+    @overload
+    def iter_classify(
+        self, model: str, texts: Iterable[str] | AsyncIterable[str], *, window: int = 8,
+        progress: Callable[[int], None] | None = None, timeout_s: float = 60.0, headers: Headers = None,
+    ) -> AsyncIterator[Classification]: ...
+    @overload
+    def iter_classify(
+        self, model: str, texts: Iterable[str] | AsyncIterable[str], *, expect: type[_A], window: int = 8,
+        progress: Callable[[int], None] | None = None, timeout_s: float = 60.0, headers: Headers = None,
+    ) -> AsyncIterator[_A]: ...
+    # fmt: on
     def iter_classify(
         self,
         model: str,
         texts: Iterable[str] | AsyncIterable[str],
         *,
-        expect: type[_A] = Classification,  # type: ignore[assignment]  # a type variable's default is PEP 696
+        expect: type[Any] = Classification,
         window: int = 8,
         progress: Callable[[int], None] | None = None,
         timeout_s: float = 60.0,
         headers: Headers = None,
-    ) -> AsyncIterator[_A]:
+    ) -> AsyncIterator[Any]:
         """As `Client.iter_classify`; takes what gives its texts asynchronously as well."""
         asked = self._asked(model, headers, bulk=True)
         each_s = self._check_stream(window, timeout_s)
 
-        async def parts() -> AsyncIterator[Part[list[_A]]]:
+        async def parts() -> AsyncIterator[Part[list[Any]]]:
             number = 0
             async for batch in _batches(texts, self._batch_size):
                 yield _plans.classify_batch(asked, number, batch, expect)

@@ -84,17 +84,29 @@ class Client(BaseClient):
         """
         return self._run(_plans.classify(self._asked(model, headers), texts, text_pair, expect), timeout_s, headers)
 
+    # fmt: off
+    @overload
+    def iter_classify(
+        self, model: str, texts: Iterable[str], *, window: int = 8,
+        progress: Callable[[int], None] | None = None, timeout_s: float = 60.0, headers: Headers = None,
+    ) -> Iterator[Classification]: ...
+    @overload
+    def iter_classify(
+        self, model: str, texts: Iterable[str], *, expect: type[_A], window: int = 8,
+        progress: Callable[[int], None] | None = None, timeout_s: float = 60.0, headers: Headers = None,
+    ) -> Iterator[_A]: ...
+    # fmt: on
     def iter_classify(
         self,
         model: str,
         texts: Iterable[str],
         *,
-        expect: type[_A] = Classification,  # type: ignore[assignment]  # a type variable's default is PEP 696
+        expect: type[Any] = Classification,
         window: int = 8,
         progress: Callable[[int], None] | None = None,
         timeout_s: float = 60.0,
         headers: Headers = None,
-    ) -> Iterator[_A]:
+    ) -> Iterator[Any]:
         """Classify any number of texts; yields the answers in order, and holds few of them at a time.
 
         Texts are read as they are needed. The server lets other calls overtake these.

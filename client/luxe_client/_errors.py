@@ -1,17 +1,19 @@
 """Everything a call may raise.
 
-LuxeError
-├── InvalidInput (ValueError)        the request itself: fix it, never retry it
-├── ModelNotFound                    the server has no such model, or not yet
-├── Unavailable                      no server answers, or it is stopping: another replica may
+LuxeError                            as its message says
+├── InvalidInput (ValueError)        wrong in itself: fix the request, never send it again
+├── ModelNotFound                    the server has no such model, or not yet: check the name, or wait
+├── Unavailable                      no server answers, or it is stopping: try again in a moment
 │   └── Overloaded                   the server refused the request to protect itself: slow down
-├── DeadlineExceeded (TimeoutError)  no answer within ``timeout_s``
-├── PermissionDenied                 the server wants other credentials
-└── ServerError                      the server failed
-    └── ProtocolError                its answer is not one that this client understands
+├── DeadlineExceeded (TimeoutError)  no answer within ``timeout_s``: give it more time, or less to do
+├── PermissionDenied                 no trust, in one direction or the other: check credentials and certificates
+└── ServerError                      it failed: look into the server's log
+    └── ProtocolError                its answer is none that this client knows: update the older of client and server
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import grpc
 
@@ -30,14 +32,17 @@ __all__ = [
 
 
 class LuxeError(Exception):
-    """Root of the tree; the message is one line that says what to do.
+    """Root of the tree; the message is one line.
 
     Attributes:
+        advice: what to do about an error of this class.
         model: the model that was called, if any.
         address: the replica that was asked last, ``host:port``; None where none was asked.
         tries: how often the request was sent.
         elapsed_s: seconds from the call to this error.
     """
+
+    advice: ClassVar[str] = "as its message says"
 
     def __init__(
         self,
@@ -67,33 +72,49 @@ class LuxeError(Exception):
 class InvalidInput(LuxeError, ValueError):
     """The request itself is wrong; the same request will fail again."""
 
+    advice = "fix the request, never send it again"
+
 
 class ModelNotFound(LuxeError):
     """The server does not know the model or the version, or is still loading it."""
+
+    advice = "check the name, or wait"
 
 
 class Unavailable(LuxeError):
     """No server answers at the address, or it is starting or stopping."""
 
+    advice = "try again in a moment"
+
 
 class Overloaded(Unavailable):
     """The server's queue is full; it refused the request at once."""
+
+    advice = "slow down"
 
 
 class DeadlineExceeded(LuxeError, TimeoutError):
     """There was no answer within ``timeout_s``."""
 
+    advice = "give it more time, or less to do"
+
 
 class PermissionDenied(LuxeError):
     """The server wants credentials that the call did not carry."""
+
+    advice = "check credentials and certificates"
 
 
 class ServerError(LuxeError):
     """The server failed on a request that it should have been able to answer."""
 
+    advice = "look into the server's log"
+
 
 class ProtocolError(ServerError):
     """The answer is not one that this client understands."""
+
+    advice = "update the older of client and server"
 
 
 # Total over grpc.StatusCode, OK aside; a test holds it against the enumeration.

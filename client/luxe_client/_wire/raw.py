@@ -10,26 +10,13 @@ from numpy.typing import NDArray
 
 from luxe_client._errors import InvalidInput, ProtocolError
 from luxe_client._types import Model, RawAnswer
+from luxe_client._wire.contents import DTYPES, contents
 from luxe_client._wire.requests import Input, bytes_tensor, infer_request
 from luxe_client._wire.tensors import reading, split
 
 __all__ = ["models", "raw_answer", "raw_request"]
 
-_DTYPES = {
-    "BOOL": np.dtype("?"),
-    "INT8": np.dtype("<i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "UINT8": np.dtype("<u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
-_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def raw_request(
@@ -70,10 +57,7 @@ def raw_answer(request: Any, response: Any, *, address: str) -> RawAnswer:
         ProtocolError: the response is not an answer to this request, or holds a type that numpy does not have.
     """
     with reading(request, response, address=address, what="V2"):
-        raw = response.raw_output_contents
-        if len(raw) != len(response.outputs):
-            raise ValueError(f"{len(response.outputs)} outputs with {len(raw)} contents")
-        found = {o.name: _array(o, content) for o, content in zip(response.outputs, raw, strict=True)}
+        found = {o.name: _array(o, content) for o, content in zip(response.outputs, contents(response), strict=True)}
     return RawAnswer(
         outputs=found,
         parameters={name: getattr(p, p.WhichOneof("parameter_choice")) for name, p in response.parameters.items()},
@@ -124,6 +108,6 @@ def _array(output: Any, content: bytes) -> NDArray[Any]:
         flat = np.empty(len(values), dtype=object)
         flat[:] = values
         return flat.reshape(shape)
-    if output.datatype not in _DTYPES:
+    if output.datatype not in DTYPES:
         raise ValueError(f"{output.name} is {output.datatype}, which numpy does not have")
-    return np.frombuffer(content, dtype=_DTYPES[output.datatype]).reshape(shape)
+    return np.frombuffer(content, dtype=DTYPES[output.datatype]).reshape(shape)

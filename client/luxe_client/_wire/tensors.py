@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from luxe_client._errors import ProtocolError
 from luxe_client._types import Timings
+from luxe_client._wire.contents import contents
 
 __all__ = ["Facts", "answers", "probabilities", "reading", "split", "tensors"]
 
@@ -89,9 +90,7 @@ def tensors(response: Any, wanted: Mapping[str, str]) -> dict[str, Any]:
     Raises:
         ValueError: a wanted output has another type, not two dimensions, or not the content of its shape.
     """
-    raw = response.raw_output_contents
-    if len(raw) != len(response.outputs):
-        raise ValueError(f"{len(response.outputs)} outputs with {len(raw)} contents")
+    raw = contents(response)
     found: dict[str, Any] = {}
     for output, content in zip(response.outputs, raw, strict=True):
         name, datatype = output.name, output.datatype

@@ -1,9 +1,11 @@
 """Which error a call fails with: by gRPC's status, by Triton's words, without a server."""
 
+import re
 import socket
 
 import grpc
 import pytest
+from checkout import ROOT
 
 import luxe_client
 from luxe_client import (
@@ -85,6 +87,17 @@ def test_no_server(make):
             client.classify("colours", "a text")
     assert type(caught.value) is Unavailable
     assert caught.value.address == address
+
+
+@pytest.mark.parametrize("drawing", ["the module", "docs/client/errors-and-retries.md"])
+def test_every_error_says_what_to_do(drawing):
+    text = _errors.__doc__ if drawing == "the module" else (ROOT / drawing).read_text(encoding="utf-8")
+    public = [getattr(luxe_client, name) for name in luxe_client.__all__]
+    kinds = [kind for kind in public if issubclass(kind, Exception)]
+    assert len({kind.advice for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        (said,) = re.findall(rf"(?m)^[│├└─ ]*{kind.__name__} .*?(?:: |  )([^:\n]+)$", text)
+        assert said.strip() == kind.advice
 
 
 def test_the_tree_is_as_drawn():
