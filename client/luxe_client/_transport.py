@@ -9,7 +9,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
@@ -99,6 +99,21 @@ class Transport:
                         self._advance(one, None, events, metadata)
             else:
                 self._advance(one, attempt, events, metadata)
+
+    def one(self, part: Part[_T], deadline: float, metadata: Metadata) -> _T:
+        """Return the answer to one request."""
+        self._refresh()
+        events: queue.SimpleQueue[tuple[_Live[_T], Attempt]] = queue.SimpleQueue()
+        live = _Live(Exchange(self._policy, part, deadline))
+        landed: Attempt | None = None
+        while True:
+            self._advance(live, landed, events, metadata)
+            if live.over:
+                return cast(_T, live.answer)
+            try:
+                landed = events.get(timeout=max(0.0, live.until - self._policy.clock()))[1]
+            except queue.Empty:
+                landed = None
 
     def close(self) -> None:
         """Close the connections; requests in flight fail."""
