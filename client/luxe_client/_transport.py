@@ -124,19 +124,24 @@ class Transport:
 
     def _advance(self, one: _Live[_T], landed: Attempt | None, events: Any, metadata: Metadata) -> None:
         """Hand an exchange what has happened, and do what it says, until it waits or is over."""
+        attempts = []
         try:
             action = one.steps.send(landed)
             while isinstance(action, Attempt):
-                self._send(action, one, events, metadata)
+                attempts.append(action)
                 action = one.steps.send(None)
             one.until = action
         except StopIteration as stop:
             one.over, one.answer = True, stop.value
+        # Last, since it wakes a thread, which would wait for this one's next pause.
+        for attempt in attempts:
+            self._send(attempt, one, events, metadata)
 
     def _send(self, attempt: Attempt, one: _Live[Any], events: Any, metadata: Metadata) -> None:
         wire_s = one.deadline - self._policy.clock() + _channel.WIRE_GRACE_S
         method = self._methods(attempt.replica.address)[attempt.part.method]
-        if self._workers.take(functools.partial(_ask, method, attempt, wire_s, metadata, events, one)):
+        ask = functools.partial(_ask, method, attempt, wire_s, metadata)
+        if self._workers.take(ask, functools.partial(events.put, (one, attempt))):
             return
         # So many wait for answers that do not come: a future needs no thread of its own then.
         try:
@@ -202,7 +207,7 @@ class _Live(Generic[_T]):
         self.answer: Any = None
 
 
-def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata, events: Any, one: Any) -> None:
+def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata) -> None:
     """Make a call and wait for its end, on a thread of its own."""
     try:
         attempt.succeeded(method(attempt.part.request, timeout=wire_s, metadata=metadata))
@@ -210,7 +215,6 @@ def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata, event
         _failed(attempt, error)
     except ValueError as error:
         _closed(attempt, error)
-    events.put((one, attempt))
 
 
 def _land(attempt: Attempt, events: Any, one: Any, call: Any) -> None:

@@ -25,14 +25,17 @@ class Workers:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Callable[[], None]]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
         """Threads that wait and have no job promised."""
 
-    def take(self, job: Callable[[], None]) -> bool:
-        """Run a job on a thread at once; returns False where none is free. The job must not raise."""
+    def take(self, job: Callable[[], None], then: Callable[[], None]) -> bool:
+        """Run a job on a thread at once, and ``then`` when that thread is free again; neither may raise.
+
+        Returns False where no thread is free. Who waits for ``then`` and takes the next job finds the same thread.
+        """
         with self._lock:
             starts = not self._idle
             if not starts:
@@ -41,7 +44,7 @@ class Workers:
                 self._threads += 1
             else:
                 return False
-        self._jobs.put(job)
+        self._jobs.put((job, then))
         if starts:
             threading.Thread(target=self._work, name="luxe-client", daemon=True).start()
         return True
@@ -49,7 +52,7 @@ class Workers:
     def _work(self) -> None:
         while True:
             try:
-                job = self._jobs.get(timeout=_IDLE_S)
+                job, then = self._jobs.get(timeout=_IDLE_S)
             except queue.Empty:
                 with self._lock:
                     if self._idle:
@@ -58,6 +61,7 @@ class Workers:
                         return
                 continue  # the job that was promised is on its way
             job()
-            del job  # what it holds may be large
             with self._lock:
                 self._idle += 1
+            then()
+            del job, then  # what they hold may be large

@@ -35,6 +35,9 @@ class Way(Protocol):
             batch: texts of a request.
         """
 
+    def close(self) -> None:
+        """Close the connections."""
+
 
 class Luxe:
     """Threads that share a `Client`."""
@@ -49,6 +52,9 @@ class Luxe:
             return [answer.label for answer in self._client.classify(self._model, some)]
 
         return _threads(ask, texts, callers, batch)
+
+    def close(self) -> None:
+        self._client.close()
 
 
 class Tritonclient:
@@ -68,6 +74,10 @@ class Tritonclient:
 
         return _threads(ask, texts, callers, batch)
 
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
 
 class LuxeAsyncio:
     """Tasks that share an `AsyncClient`."""
@@ -83,6 +93,10 @@ class LuxeAsyncio:
             return [answer.label for answer in await self._client.classify(self._model, some)]
 
         return self._loop.run_until_complete(_tasks(ask, texts, callers, batch))
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._client.close())
+        self._loop.close()
 
 
 class TritonclientAsyncio:
@@ -102,6 +116,10 @@ class TritonclientAsyncio:
 
         return self._loop.run_until_complete(_tasks(ask, texts, callers, batch))
 
+    def close(self) -> None:
+        self._loop.run_until_complete(self._client.close())
+        self._loop.close()
+
 
 class IterClassify:
     """`Client.iter_classify` as it is by default, so that it sends what it thinks best."""
@@ -111,6 +129,9 @@ class IterClassify:
 
     def go(self, texts: Sequence[str], *, callers: int, batch: int) -> list[str]:
         return [answer.label for answer in self._client.iter_classify(self._model, texts, expect=Classification)]
+
+    def close(self) -> None:
+        self._client.close()
 
 
 WAYS: dict[str, Callable[[str, str], Way]] = {
