@@ -26,7 +26,8 @@ from luxe_client._workers import Workers
 
 __all__ = ["Transport"]
 
-_MOST_THREADS = 64
+_FEW = 4
+"""So many requests in flight have a thread each; more cost less as gRPC's futures (see `luxe_client._workers`)."""
 
 _T = TypeVar("_T")
 
@@ -49,7 +50,7 @@ class Transport:
         self._look_up = look_up
         self._lock = threading.Lock()
         self._first_look = threading.Lock()
-        self._workers = Workers(_MOST_THREADS)
+        self._workers = Workers(_FEW)
         self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def run(
@@ -141,9 +142,9 @@ class Transport:
         wire_s = one.deadline - self._policy.clock() + _channel.WIRE_GRACE_S
         method = self._methods(attempt.replica.address)[attempt.part.method]
         ask = functools.partial(_ask, method, attempt, wire_s, metadata)
-        if self._workers.take(ask, functools.partial(events.put, (one, attempt))):
+        flying = sum(replica.pending for replica in self._policy.pool.replicas)
+        if flying <= _FEW and self._workers.take(ask, functools.partial(events.put, (one, attempt))):
             return
-        # So many wait for answers that do not come: a future needs no thread of its own then.
         try:
             call = method.future(attempt.part.request, timeout=wire_s, metadata=metadata)
         except ValueError as error:

@@ -1,8 +1,9 @@
 """Threads that wait for answers, so that a caller can stop waiting at its deadline without a cancel on the wire.
 
-gRPC's own futures cost more: grpcio starts a thread for each where no other is in flight. A call of a fake server took
-297 to 427 µs of CPU this way, 498 to 648 with futures, and 320 to 395 where the caller itself waits (three rounds of
-1,500 calls).
+gRPC's own futures cost more where calls come one at a time: grpcio starts a thread for each that is alone in flight.
+Where many are in flight, one thread ends them all, and futures cost less. Processor time of a call of a fake server, in
+two runs on a busy machine (medians of 5 rounds of 400 calls): one caller 531 and 586 µs this way, 761 and 784 with
+futures; eight callers 799 and 825, 618 and 714.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_idle_threads_end(monkeypatch):
 
 
 def test_calls_go_on_when_all_threads_wait(triton, monkeypatch):
-    monkeypatch.setattr(_transport, "_MOST_THREADS", 1)
+    monkeypatch.setattr(_transport, "_FEW", 1)
     with Client(triton.address, timeout_s=WAIT_S, batch_size=1, concurrency=8) as client:
         triton.delay(0.1)
         answers = client.classify("colours", [f"text {n}" for n in range(16)])
