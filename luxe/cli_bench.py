@@ -98,3 +98,19 @@ def bench_cost(
         seconds=seconds,
         as_json=as_json,
     )
+
+
+@bench.command("client")
+def bench_client(
+    name: Name,
+    root: Root = HERE,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in which everything is measured in turn.")] = 11,
+    calls: Annotated[int, typer.Option(min=100, help="Calls of a round, with each client.")] = 600,
+    texts: Annotated[int, typer.Option(min=32, help="Texts of a round, of each way to stream them.")] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what luxe_client adds to a call, against tritonclient, and how fast it streams texts."""
+    from luxe_bench.client_cost.run import bench
+
+    project = Project.open(root)
+    bench(project, catalog.load(project, name), rounds=rounds, count=calls, texts=texts, as_json=as_json)

@@ -102,16 +102,15 @@ class AsyncTransport:
         """Return the answer to one request."""
         await self._refresh()
         steps = Exchange(self._policy, part, deadline).run()
-        flying: dict[asyncio.Task[None], Attempt] = {}
-        landed: Attempt | None = None
+        events = _Events()
         try:
+            action = steps.send(None)
             while True:
-                action = steps.send(landed)
-                landed = None
                 if isinstance(action, Attempt):
-                    flying[self._send(action, deadline, metadata)] = action
-                    continue
-                landed = await self._wait(flying, action)
+                    self._keep(self._attempt(action, deadline, metadata, events))
+                    action = steps.send(None)
+                else:
+                    action = steps.send(await events.get(max(0.0, action - self._policy.clock())))
         except StopIteration as stop:
             answer: _T = stop.value
             return answer
@@ -122,25 +121,13 @@ class AsyncTransport:
         for channel, _ in channels.values():
             await channel.close()
 
-    async def _wait(self, flying: dict[asyncio.Task[None], Attempt], until: float) -> Attempt | None:
-        """Wait for the next attempt to land, or for a time. Never cancels an attempt, whoever is cancelled."""
-        left_s = max(0.0, until - self._policy.clock())
-        if not flying:
-            await asyncio.sleep(left_s)
-            return None
-        done, _ = await asyncio.wait(flying, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        return flying.pop(done.pop()) if done else None
-
-    def _send(self, attempt: Attempt, deadline: float, metadata: Metadata) -> asyncio.Task[None]:
-        return self._keep(self._attempt(attempt, deadline, metadata))
-
     def _keep(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _attempt(self, attempt: Attempt, deadline: float, metadata: Metadata) -> None:
+    async def _attempt(self, attempt: Attempt, deadline: float, metadata: Metadata, events: _Events) -> None:
         part, address = attempt.part, attempt.replica.address
         wire_s = deadline - self._policy.clock() + _channel.WIRE_GRACE_S
         try:
@@ -152,6 +139,7 @@ class AsyncTransport:
         except (asyncio.CancelledError, grpc.aio.UsageError) as error:
             # A channel that closes cancels its calls, and takes no more.
             attempt.refused(LuxeError(f"the client is closed: {error}", model=part.model, address=address))
+        events.put(attempt)
 
     def _methods(self, address: str) -> dict[str, Any]:
         found = self._channels.get(address)
@@ -191,6 +179,37 @@ class AsyncTransport:
             left = self._channels.pop(address, None)
             if left:
                 await left[0].close()
+
+
+class _Events:
+    """The attempts of one exchange that have landed: a queue whose `get` has a timeout, and costs little."""
+
+    __slots__ = ("_landed", "_waiter")
+
+    def __init__(self) -> None:
+        self._landed: deque[Attempt] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, attempt: Attempt) -> None:
+        """Note that an attempt has landed."""
+        self._landed.append(attempt)
+        self._wake()
+
+    async def get(self, timeout_s: float) -> Attempt | None:
+        """Return the next attempt; None when there is none in time."""
+        if not self._landed:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = loop.call_later(timeout_s, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+        return self._landed.popleft() if self._landed else None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 async def _iterate(parts: Parts[_T]) -> AsyncIterator[Part[_T]]:

@@ -174,7 +174,8 @@ class Exchange(Generic[_T]):
         policy, clock = self.policy, self.policy.clock
         began = clock()
         policy.retries.earn()
-        policy.hedges.earn()
+        if policy.hedge is not None:
+            policy.hedges.earn()
         try:
             answered = yield from self._run()
             answer = self.part.read(answered.response, answered.replica.address)
@@ -283,4 +284,5 @@ class Exchange(Generic[_T]):
         return DeadlineExceeded(message, model=self.part.model, address=where)
 
     def _report(self, replica: str | None, seconds: float, outcome: str) -> None:
-        report(self.policy.on_call, CallRecord(self.part.model, replica, self.tries, seconds, outcome))
+        if self.policy.on_call is not None:
+            report(self.policy.on_call, CallRecord(self.part.model, replica, self.tries, seconds, outcome))

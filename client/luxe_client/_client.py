@@ -286,6 +286,8 @@ class Client(BaseClient):
     def _run(self, plan: Plan[Any, _R], timeout_s: float | None, headers: Headers) -> _R:
         self._check_usable()
         deadline, metadata = self._deadline(timeout_s), self._metadata(headers)
+        if len(plan.parts) == 1:
+            return plan.finish([self._transport.one(plan.parts[0], deadline, metadata)])
         run = self._transport.run(plan.parts, window=self._concurrency, deadline=lambda: deadline, metadata=metadata)
         return plan.finish(list(run))
 

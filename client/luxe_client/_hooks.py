@@ -32,10 +32,8 @@ class CallRecord:
 OnCall = Callable[[CallRecord], None]
 
 
-def report(hook: OnCall | None, record: CallRecord) -> None:
+def report(hook: OnCall, record: CallRecord) -> None:
     """Hand a record to a hook; what the hook raises is logged, and is no call's fault."""
-    if hook is None:
-        return
     try:
         hook(record)
     except Exception:

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
@@ -26,7 +26,8 @@ from luxe_client._workers import Workers
 
 __all__ = ["Transport"]
 
-_MOST_THREADS = 64
+_FEW = 4
+"""So many requests in flight have a thread each; more cost less as gRPC's futures (see `luxe_client._workers`)."""
 
 _T = TypeVar("_T")
 
@@ -49,7 +50,7 @@ class Transport:
         self._look_up = look_up
         self._lock = threading.Lock()
         self._first_look = threading.Lock()
-        self._workers = Workers(_MOST_THREADS)
+        self._workers = Workers(_FEW)
         self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def run(
@@ -100,6 +101,21 @@ class Transport:
             else:
                 self._advance(one, attempt, events, metadata)
 
+    def one(self, part: Part[_T], deadline: float, metadata: Metadata) -> _T:
+        """Return the answer to one request."""
+        self._refresh()
+        events: queue.SimpleQueue[tuple[_Live[_T], Attempt]] = queue.SimpleQueue()
+        live = _Live(Exchange(self._policy, part, deadline))
+        landed: Attempt | None = None
+        while True:
+            self._advance(live, landed, events, metadata)
+            if live.over:
+                return cast(_T, live.answer)
+            try:
+                landed = events.get(timeout=max(0.0, live.until - self._policy.clock()))[1]
+            except queue.Empty:
+                landed = None
+
     def close(self) -> None:
         """Close the connections; requests in flight fail."""
         with self._lock:
@@ -109,21 +125,26 @@ class Transport:
 
     def _advance(self, one: _Live[_T], landed: Attempt | None, events: Any, metadata: Metadata) -> None:
         """Hand an exchange what has happened, and do what it says, until it waits or is over."""
+        attempts = []
         try:
             action = one.steps.send(landed)
             while isinstance(action, Attempt):
-                self._send(action, one, events, metadata)
+                attempts.append(action)
                 action = one.steps.send(None)
             one.until = action
         except StopIteration as stop:
             one.over, one.answer = True, stop.value
+        # Last, since it wakes a thread, which would wait for this one's next pause.
+        for attempt in attempts:
+            self._send(attempt, one, events, metadata)
 
     def _send(self, attempt: Attempt, one: _Live[Any], events: Any, metadata: Metadata) -> None:
         wire_s = one.deadline - self._policy.clock() + _channel.WIRE_GRACE_S
         method = self._methods(attempt.replica.address)[attempt.part.method]
-        if self._workers.take(functools.partial(_ask, method, attempt, wire_s, metadata, events, one)):
+        ask = functools.partial(_ask, method, attempt, wire_s, metadata)
+        flying = sum(replica.pending for replica in self._policy.pool.replicas)
+        if flying <= _FEW and self._workers.take(ask, functools.partial(events.put, (one, attempt))):
             return
-        # So many wait for answers that do not come: a future needs no thread of its own then.
         try:
             call = method.future(attempt.part.request, timeout=wire_s, metadata=metadata)
         except ValueError as error:
@@ -187,7 +208,7 @@ class _Live(Generic[_T]):
         self.answer: Any = None
 
 
-def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata, events: Any, one: Any) -> None:
+def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata) -> None:
     """Make a call and wait for its end, on a thread of its own."""
     try:
         attempt.succeeded(method(attempt.part.request, timeout=wire_s, metadata=metadata))
@@ -195,7 +216,6 @@ def _ask(method: Any, attempt: Attempt, wire_s: float, metadata: Metadata, event
         _failed(attempt, error)
     except ValueError as error:
         _closed(attempt, error)
-    events.put((one, attempt))
 
 
 def _land(attempt: Attempt, events: Any, one: Any, call: Any) -> None:

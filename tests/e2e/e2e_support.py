@@ -18,10 +18,19 @@ import psutil
 from checkout import ROOT
 
 from luxe_client import Client, LuxeError
+from luxe_serving.launcher.runtime import own_backends
 from luxe_serving.launcher.server import free_address
 
 LUXE = Path(sys.executable).parent / "luxe"
 MODEL = "comment-intent"
+
+_SERVED = """
+import importlib.util
+
+spec = importlib.util.spec_from_file_location("luxe_text_backend", {backend!r})
+served = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(served)
+"""
 
 # Rich folds its tables at the width of the terminal, and a pipe has none.
 _ENVIRONMENT = {**os.environ, "COLUMNS": "250", "NO_COLOR": "1"}
@@ -79,6 +88,17 @@ def set_key(catalogue, key, value):
     text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {value}", catalogue.read_text(encoding="utf-8"))
     assert count == 1, f"{key} is there {count} times"
     catalogue.write_text(text, encoding="utf-8")
+
+
+def serve_with(repository, code, model=MODEL):
+    """Have a model served by ``code`` of a test's own, in which ``served`` is the module that serves it otherwise."""
+    (backend,) = (folder for folder in own_backends() if folder.name == "luxe_text")
+    for version in (path.parent for path in repository.glob(f"{model}/[0-9]*/luxe.json")):
+        (version / "model.py").write_text(_SERVED.format(backend=str(backend / "model.py")) + code, encoding="utf-8")
+    for config in (repository / model).rglob("config.pbtxt"):
+        given = config.read_text(encoding="utf-8")
+        assert 'backend: "luxe_text"' in given
+        config.write_text(given.replace('backend: "luxe_text"', 'backend: "python"'), encoding="utf-8")
 
 
 def publish_again(repository, model=MODEL):

@@ -9,7 +9,7 @@ from pathlib import Path
 import malformed_grpc
 import psutil
 import pytest
-from e2e_support import MODEL
+from e2e_support import MODEL, serve_with
 from wire import Call, Wire
 
 from luxe_serving.launcher.server import free_address, running
@@ -47,17 +47,10 @@ WORDS = [
 ]
 
 # The model that is served, and besides it keeps something of every request.
-LEAKING = """
-import importlib.util
-
-spec = importlib.util.spec_from_file_location("luxe_text_backend", {backend!r})
-served = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(served)
-
-
+LEAKING = f"""
 class TritonPythonModel(served.TritonPythonModel):
     def execute(self, requests):
-        self.kept = getattr(self, "kept", []) + [bytearray({leak}) for _ in requests]
+        self.kept = getattr(self, "kept", []) + [bytearray({LEAK_BYTES}) for _ in requests]
         return super().execute(requests)
 """
 
@@ -127,16 +120,7 @@ def repository(copy):
 @pytest.fixture
 def leaking(repository):
     """The same, but it keeps something of every request."""
-    from luxe_serving.launcher.runtime import own_backends
-
-    (backend,) = (folder for folder in own_backends() if folder.name == "luxe_text")
-    (version,) = (path.parent for path in repository.glob(f"{MODEL}/[0-9]*/luxe.json"))
-    code = LEAKING.format(backend=str(backend / "model.py"), leak=LEAK_BYTES)
-    (version / "model.py").write_text(code, encoding="utf-8")
-    for config in (repository / MODEL).rglob("config.pbtxt"):
-        given = config.read_text(encoding="utf-8")
-        assert 'backend: "luxe_text"' in given
-        config.write_text(given.replace('backend: "luxe_text"', 'backend: "python"'), encoding="utf-8")
+    serve_with(repository, LEAKING)
     return repository
 
 

@@ -20,18 +20,17 @@ from luxe_bench.verdict import Check
 __all__ = ["HISTORY", "facts", "line", "whole", "write"]
 
 HISTORY = "cost-history.jsonl"
-_PACKAGES = ("luxe", "nvidia-pytriton", "onnxruntime", "tokenizers", "grpcio", "fastapi", "uvicorn")
+_PACKAGES = ("luxe", "nvidia-pytriton", "onnxruntime", "tokenizers", "grpcio", "tritonclient", "fastapi", "uvicorn")
 
 
-def facts(manifest: Manifest, *, started: datetime, load_before: float, texts: int, seconds: float) -> dict[str, Any]:
-    """Return what was measured, where and when."""
+def facts(manifest: Manifest, *, started: datetime, load_before: float, **size: float) -> dict[str, Any]:
+    """Return what was measured, where and when; ``size`` is how large the run was."""
     return {
         "model": manifest.model,
         "version": manifest.version,
         "precision": (manifest.model_extra or {}).get("precision"),
         "time": f"{started:%Y-%m-%d %H:%M} UTC",
-        "texts": texts,
-        "seconds": seconds,
+        **size,
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "load_before": round(load_before, 2),

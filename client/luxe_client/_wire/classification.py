@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from luxe_client._types import Answer, Classification, Labels, Score
-from luxe_client._wire.tensors import Facts, answers, split
+from luxe_client._wire.tensors import Facts, Tensor, answers, split
 
 __all__ = ["classifications"]
 
@@ -35,60 +35,66 @@ def classifications(request: Any, response: Any, *, address: str) -> list[Any]:
     return answers(request, response, address=address, what="text-classification", wanted=_WANTED, read=_read)
 
 
-def _read(found: dict[str, Any], count: int) -> list[Callable[[Facts], Answer]]:
-    scores, review = found["scores"], found["needs_review"]
+def _read(found: dict[str, Tensor], count: int) -> list[Callable[[Facts], Answer]]:
+    scores, labels, review = found["scores"], found["labels"], found["needs_review"]
     width = scores.shape[1]
-    if found["labels.shape"] != scores.shape or not width:
-        raise ValueError(f"labels is {list(found['labels.shape'])}, scores {list(scores.shape)}")
+    if labels.shape != scores.shape or not width:
+        raise ValueError(f"labels is {list(labels.shape)}, scores {list(scores.shape)}")
     if review.shape != (count, 1):
         raise ValueError(f"needs_review is {list(review.shape)} for {count} texts")
-    kind = _kind(found, count)
-    names = _names(found["labels"], width)
-    values = scores.tolist()
-    _check(kind, values)
-    makers = {_SINGLE: _classification, _MULTI: _labels, _REGRESSION: _score}
-    rows = zip(names, values, review[:, 0].tolist(), strict=True)
-    return [functools.partial(makers[kind], *row) for row in rows]
+    kind = _kind(found.get("problem_type"), count)
+    names = _names(labels.content, width)
+    rows = scores.rows()
+    _check(kind, rows)
+    make = _MAKERS[kind]
+    return [functools.partial(make, *row) for row in zip(names, rows, review.rows(), strict=True)]
 
 
-def _check(kind: str, rows: list[list[float]]) -> None:
-    """Raise ValueError if scores are not what their kind says. Of a few numbers, lists are quicker than arrays."""
-    if not all(math.isfinite(score) for row in rows for score in row):
-        raise ValueError("scores are no numbers")
-    # Sums and probabilities of FP32 may be off by their last bits.
-    if kind != _REGRESSION and not all(min(row) >= -1e-3 and max(row) <= 1.001 for row in rows):
-        raise ValueError("scores are no probabilities")
-    if kind == _SINGLE and not all(abs(sum(row) - 1) <= 0.01 for row in rows):
-        raise ValueError("the probabilities do not sum to 1, and the server does not say that they need not")
+def _check(kind: str, rows: list[tuple[float, ...]]) -> None:
+    """Raise ValueError if scores are not what their kind says."""
+    for row in rows:
+        total = sum(row)
+        if not math.isfinite(total):  # no sum of FP32 is infinite by itself
+            raise ValueError("scores are no numbers")
+        # Sums and probabilities of FP32 may be off by their last bits.
+        if kind != _REGRESSION and (min(row) < -1e-3 or max(row) > 1.001):
+            raise ValueError("scores are no probabilities")
+        if kind == _SINGLE and abs(total - 1) > 0.01:
+            raise ValueError("the probabilities do not sum to 1, and the server does not say that they need not")
 
 
-def _classification(names: tuple[str, ...], scores: list[float], review: bool, facts: Facts) -> Classification:
+def _classification(
+    names: tuple[str, ...], scores: tuple[float, ...], review: tuple[bool], facts: Facts
+) -> Classification:
     best = max(scores)
     return Classification(
         label=names[scores.index(best)],
         score=best,
         scores=dict(zip(names, scores, strict=True)),
-        needs_review=review,
+        needs_review=review[0],
         **facts,
     )
 
 
-def _labels(names: tuple[str, ...], scores: list[float], review: bool, facts: Facts) -> Labels:
-    return Labels(scores=dict(zip(names, scores, strict=True)), needs_review=review, **facts)
+def _labels(names: tuple[str, ...], scores: tuple[float, ...], review: tuple[bool], facts: Facts) -> Labels:
+    return Labels(scores=dict(zip(names, scores, strict=True)), needs_review=review[0], **facts)
 
 
-def _score(names: tuple[str, ...], scores: list[float], _review: bool, facts: Facts) -> Score:
+def _score(names: tuple[str, ...], scores: tuple[float, ...], _review: tuple[bool], facts: Facts) -> Score:
     return Score(value=scores[0], values=dict(zip(names, scores, strict=True)), **facts)
 
 
-def _kind(found: dict[str, Any], count: int) -> str:
-    if "problem_type" not in found:
+_MAKERS: dict[str, Callable[..., Answer]] = {_SINGLE: _classification, _MULTI: _labels, _REGRESSION: _score}
+
+
+def _kind(problem_type: Tensor | None, count: int) -> str:
+    if problem_type is None:
         return _SINGLE
-    kinds = split(found["problem_type"])
-    if found["problem_type.shape"] != (count, 1) or len(kinds) != count or len(set(kinds)) != 1:
+    kinds = split(problem_type.content)
+    if problem_type.shape != (count, 1) or len(kinds) != count or len(set(kinds)) != 1:
         raise ValueError("problem_type is not one for every text")
     kind = kinds[0].decode()
-    if kind not in (_SINGLE, _MULTI, _REGRESSION):
+    if kind not in _MAKERS:
         raise ValueError(f"problem_type is {kind!r}")
     return kind
 

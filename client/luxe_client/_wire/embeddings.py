@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luxe_client._wire.tensors import reading, tensors
+from luxe_client._wire.tensors import Reading, tensors
 
 __all__ = ["cosines", "embeddings"]
 
@@ -23,8 +23,8 @@ def embeddings(request: Any, response: Any, *, address: str) -> NDArray[np.float
         ProtocolError: the response is not an answer to this request.
     """
     count = int(request.inputs[0].shape[0])
-    with reading(request, response, address=address, what="feature-extraction"):
-        vectors: NDArray[np.float32] = tensors(response, {"embeddings": "FP32"})["embeddings"]
+    with Reading(request, response, address=address, what="feature-extraction"):
+        vectors: NDArray[np.float32] = tensors(response, {"embeddings": "FP32"})["embeddings"].array()
         if len(vectors) != count or not vectors.shape[1] or not np.isfinite(vectors).all():
             raise ValueError(f"embeddings is {list(vectors.shape)} for {count} texts, or no numbers")
         return vectors

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from luxe_client._types import Entity, Tags
-from luxe_client._wire.tensors import Facts, answers, probabilities, split
+from luxe_client._wire.tensors import Facts, Tensor, answers, probabilities, split
 
 __all__ = ["tags"]
 
@@ -31,19 +31,19 @@ def tags(request: Any, response: Any, *, address: str, texts: Sequence[str]) -> 
     return answers(request, response, address=address, what="token-classification", wanted=_WANTED, read=read)
 
 
-def _read(texts: Sequence[str], found: dict[str, Any], count: int) -> list[Callable[[Facts], Tags]]:
-    scores, starts, ends = found["scores"], found["starts"], found["ends"]
-    labels = [label.decode() for label in split(found["labels"])]
-    shape = scores.shape
-    if not shape == starts.shape == ends.shape == found["labels.shape"] or shape[0] != count:
+def _read(texts: Sequence[str], found: dict[str, Tensor], count: int) -> list[Callable[[Facts], Tags]]:
+    shapes = {tensor.shape for name, tensor in found.items() if name in _WANTED}
+    labels = [label.decode() for label in split(found["labels"].content)]
+    width = found["scores"].shape[1]
+    if shapes != {(count, width)}:
         raise ValueError(f"labels, scores, starts and ends are not all of {count} texts with as many places")
-    if len(labels) != scores.size:
-        raise ValueError(f"{len(labels)} labels for {scores.size} places")
-    probabilities(scores)
-    width = shape[1]
+    if len(labels) != count * width:
+        raise ValueError(f"{len(labels)} labels for {count * width} places")
+    probabilities(found["scores"].array())
     makers: list[Callable[[Facts], Tags]] = []
-    for i, text in enumerate(texts):
-        rows = zip(labels[i * width : (i + 1) * width], *(a[i].tolist() for a in (starts, ends, scores)), strict=True)
+    numbers = zip(*(found[name].rows() for name in ("starts", "ends", "scores")), strict=True)
+    for i, (text, columns) in enumerate(zip(texts, numbers, strict=True)):
+        rows = zip(labels[i * width : (i + 1) * width], *columns, strict=True)
         entities = tuple(_entity(text, *row) for row in rows if row[0])
         makers.append(functools.partial(_tags, entities))
     return makers

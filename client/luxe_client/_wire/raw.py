@@ -12,7 +12,7 @@ from luxe_client._errors import InvalidInput, ProtocolError
 from luxe_client._types import Model, RawAnswer
 from luxe_client._wire.contents import DTYPES, contents
 from luxe_client._wire.requests import Input, bytes_tensor, infer_request
-from luxe_client._wire.tensors import reading, split
+from luxe_client._wire.tensors import Reading, split
 
 __all__ = ["models", "raw_answer", "raw_request"]
 
@@ -56,7 +56,7 @@ def raw_answer(request: Any, response: Any, *, address: str) -> RawAnswer:
     Raises:
         ProtocolError: the response is not an answer to this request, or holds a type that numpy does not have.
     """
-    with reading(request, response, address=address, what="V2"):
+    with Reading(request, response, address=address, what="V2"):
         found = {o.name: _array(o, content) for o, content in zip(response.outputs, contents(response), strict=True)}
     return RawAnswer(
         outputs=found,

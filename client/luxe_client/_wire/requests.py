@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +44,9 @@ def infer_request(model: str, inputs: Sequence[Input], *, version: str = "", req
 
     No output is named, so that a server may tell more than this client knows, and less than a later one does.
     """
-    request = service_pb2.ModelInferRequest(model_name=model, model_version=version, id=request_id or uuid.uuid4().hex)
+    request = service_pb2.ModelInferRequest(
+        model_name=model, model_version=version, id=request_id or os.urandom(16).hex()
+    )
     for name, datatype, shape, content in inputs:
         request.inputs.add(name=name, datatype=datatype, shape=shape)
         request.raw_input_contents.append(content)

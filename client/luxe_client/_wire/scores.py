@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from luxe_client._types import Score, ZeroShot, ZeroShotLabels
-from luxe_client._wire.tensors import Facts, answers, probabilities
+from luxe_client._wire.tensors import Facts, Tensor, answers, probabilities
 
 __all__ = ["pair_scores", "zero_shots"]
 
@@ -44,11 +44,11 @@ def zero_shots(
     return answers(request, response, address=address, what="zero-shot-classification", wanted=_WANTED, read=read)
 
 
-def _read_pairs(found: dict[str, Any], count: int) -> list[Callable[[Facts], Score]]:
+def _read_pairs(found: dict[str, Tensor], count: int) -> list[Callable[[Facts], Score]]:
     scores = found["scores"]
-    if scores.shape != (count, 1) or not np.isfinite(scores).all():
+    if scores.shape != (count, 1) or not np.isfinite(scores.array()).all():
         raise ValueError(f"scores is {list(scores.shape)} for {count} pairs, or no numbers")
-    return [functools.partial(_score, value) for value in scores[:, 0].tolist()]
+    return [functools.partial(_score, value) for (value,) in scores.rows()]
 
 
 def _score(value: float, facts: Facts) -> Score:
@@ -56,13 +56,14 @@ def _score(value: float, facts: Facts) -> Score:
 
 
 def _read_candidates(
-    candidates: Sequence[str], multi_label: bool, found: dict[str, Any], count: int
+    candidates: Sequence[str], multi_label: bool, found: dict[str, Tensor], count: int
 ) -> list[Callable[[Facts], ZeroShot | ZeroShotLabels]]:
     scores = found["scores"]
     if scores.shape != (count, len(candidates)):
         raise ValueError(f"scores is {list(scores.shape)} for {count} texts and {len(candidates)} candidates")
+    probabilities(scores.array())
     make = _several if multi_label else _one
-    return [functools.partial(make, dict(zip(candidates, r, strict=True))) for r in probabilities(scores).tolist()]
+    return [functools.partial(make, dict(zip(candidates, row, strict=True))) for row in scores.rows()]
 
 
 def _one(scores: dict[str, float], facts: Facts) -> ZeroShot:

@@ -1,10 +1,10 @@
-"""The outputs of a response as arrays, and the checks that every answer goes through."""
+"""The outputs of a response, and the checks that every answer goes through."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,39 @@ from luxe_client._errors import ProtocolError
 from luxe_client._types import Timings
 from luxe_client._wire.contents import contents
 
-__all__ = ["Facts", "answers", "probabilities", "reading", "split", "tensors"]
+__all__ = ["Facts", "Reading", "Tensor", "answers", "probabilities", "split", "tensors"]
 
-_DTYPES = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?"), "INT32": np.dtype("<i4")}
+_FORMATS = {"FP32": "<f", "BOOL": "<?", "INT32": "<i", "BYTES": ""}
+"""Of a number, as struct and numpy write it."""
 _T = TypeVar("_T")
 _NO_TIMINGS = Timings()
 _OF_EVERY_TASK = {"truncated": "BOOL", "timings": "FP32"}
 
 Facts = dict[str, Any]
 """The fields of `luxe_client._types.Answer`, by name."""
+
+
+class Tensor(NamedTuple):
+    """An output as it came, [N, M]."""
+
+    shape: tuple[int, ...]
+    format: str
+    """Of a number; empty for BYTES, whose content is for `split`."""
+    content: bytes
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return its numbers, a tuple a row: of a few numbers that costs less than an array."""
+        count, width = self.shape
+        if not width and not self.content:
+            return [()] * count
+        rows = list(struct.iter_unpack(self.format[0] + width * self.format[1], self.content))
+        if len(rows) != count:
+            raise ValueError(f"{len(rows)} rows for {count}")
+        return rows
+
+    def array(self) -> NDArray[Any]:
+        """Return its numbers."""
+        return np.frombuffer(self.content, dtype=self.format).reshape(self.shape)
 
 
 def answers(
@@ -31,21 +55,21 @@ def answers(
     address: str,
     what: str,
     wanted: Mapping[str, str],
-    read: Callable[[dict[str, Any], int], list[Callable[[Facts], _T]]],
+    read: Callable[[dict[str, Tensor], int], list[Callable[[Facts], _T]]],
 ) -> list[_T]:
     """Return one answer a text, in order.
 
     Args:
         what: what the answer should be, for the message.
         wanted: datatypes of the outputs that ``read`` knows, by name; ``truncated`` comes with every task. Others are
-            left out. BYTES come as they are, for `split`, with their shape under ``NAME.shape``.
+            left out.
         read: makes of the tensors and the number of texts what makes an answer, one a text, of what all answers say.
 
     Raises:
         ProtocolError: the response is not an answer to this request.
     """
     count = int(request.inputs[0].shape[0])
-    with reading(request, response, address=address, what=what):
+    with Reading(request, response, address=address, what=what):
         found = tensors(response, {**wanted, **_OF_EVERY_TASK})
         truncated = found["truncated"]
         if truncated.shape != (count, 1):
@@ -53,7 +77,7 @@ def answers(
         makers = read(found, count)
         if len(makers) != count:
             raise ValueError(f"{len(makers)} answers to {count} texts")
-        timings = _timings(found, count)
+        timings = _timings(found.get("timings"), count)
         model, version, request_id = response.model_name, response.model_version, response.id
         return [
             make(
@@ -65,45 +89,48 @@ def answers(
                     "timings": timings[i] if timings else _NO_TIMINGS,
                 }
             )
-            for i, (make, cut) in enumerate(zip(makers, truncated[:, 0].tolist(), strict=True))
+            for i, (make, (cut,)) in enumerate(zip(makers, truncated.rows(), strict=True))
         ]
 
 
-@contextmanager
-def reading(request: Any, response: Any, *, address: str, what: str) -> Iterator[None]:
+class Reading:
     """Check whose answer it is, and turn what goes wrong inside into a ProtocolError."""
-    model = request.model_name
-    if response.id != request.id:
-        message = f"{model} at {address}: answer to request {response.id!r}, not {request.id!r}"
-        raise ProtocolError(message, model=model, address=address)
-    try:
-        yield
-    except (KeyError, ValueError, IndexError, OverflowError) as error:
-        words = f"no output {error}" if isinstance(error, KeyError) else error
-        message = f"{model} at {address}: not a {what} answer: {words}"
-        raise ProtocolError(message, model=model, address=address) from error
+
+    __slots__ = ("_address", "_model", "_what")
+
+    def __init__(self, request: Any, response: Any, *, address: str, what: str) -> None:
+        self._model, self._address, self._what = request.model_name, address, what
+        if response.id != request.id:
+            message = f"{self._model} at {address}: answer to request {response.id!r}, not {request.id!r}"
+            raise ProtocolError(message, model=self._model, address=address)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (KeyError, ValueError, IndexError, OverflowError, struct.error)):
+            words = f"no output {error}" if isinstance(error, KeyError) else error
+            message = f"{self._model} at {self._address}: not a {self._what} answer: {words}"
+            raise ProtocolError(message, model=self._model, address=self._address) from error
 
 
-def tensors(response: Any, wanted: Mapping[str, str]) -> dict[str, Any]:
-    """Return the wanted outputs by name: arrays [N, …], and BYTES as they came, their shape under ``NAME.shape``.
+def tensors(response: Any, wanted: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return the wanted outputs by name.
 
     Raises:
         ValueError: a wanted output has another type, not two dimensions, or not the content of its shape.
     """
     raw = contents(response)
-    found: dict[str, Any] = {}
+    found: dict[str, Tensor] = {}
     for output, content in zip(response.outputs, raw, strict=True):
-        name, datatype = output.name, output.datatype
+        name = output.name
         if name not in wanted:
             continue
-        shape = tuple(output.shape)
+        datatype, shape = output.datatype, tuple(output.shape)
         if datatype != wanted[name] or len(shape) != 2 or min(shape) < 0:
             raise ValueError(f"{name} is {datatype} {list(shape)}")
-        if datatype == "BYTES":
-            found[name] = content
-            found[f"{name}.shape"] = shape
-        else:
-            found[name] = np.frombuffer(content, dtype=_DTYPES[datatype]).reshape(shape)
+        form = _FORMATS[datatype]
+        found[name] = Tensor(shape, form, content)
     return found
 
 
@@ -124,22 +151,17 @@ def split(content: bytes) -> list[bytes]:
     return parts
 
 
-def probabilities(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return ``scores``.
-
-    Raises:
-        ValueError: they are no probabilities.
-    """
+def probabilities(scores: NDArray[np.float32]) -> None:
+    """Raise ValueError if ``scores`` are no probabilities."""
     # Written so that NaN fails it; sums of FP32 may be over 1 by their last bits.
     if not ((scores >= -1e-3) & (scores <= 1.001)).all():
         raise ValueError("scores are no probabilities")
-    return scores
 
 
-def _timings(found: Mapping[str, Any], count: int) -> list[Timings]:
+def _timings(timings: Tensor | None, count: int) -> list[Timings]:
     """Return the server's own times of each text; none where it does not tell."""
-    if "timings" not in found:
+    if timings is None:
         return []
-    if found["timings"].shape != (count, 3):
-        raise ValueError(f"timings is {list(found['timings'].shape)} for {count} texts")
-    return [Timings(*row) for row in found["timings"].tolist()]
+    if timings.shape != (count, 3):
+        raise ValueError(f"timings is {list(timings.shape)} for {count} texts")
+    return [Timings(*row) for row in timings.rows()]

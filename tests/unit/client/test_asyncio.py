@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 
 import pytest
 from colours import WAIT_S
@@ -54,6 +55,35 @@ def test_a_cancelled_task_leaves_its_request_alone(triton, run):
             await asyncio.to_thread(triton.answered.acquire, timeout=WAIT_S)
             assert triton.alive == [True]
             await client.classify("colours", "after")
+
+    run(calls())
+
+
+def test_what_is_in_flight_is_kept_alive_by_the_client(triton, run, monkeypatch):
+    """An event loop keeps no task alive. grpc happens to, so another wire stands here, which keeps nothing."""
+    waits = []
+
+    async def method(request, timeout, metadata):
+        answer = asyncio.get_running_loop().create_future()
+        waits.append(weakref.ref(answer))
+        await answer
+
+    async def calls():
+        async with AsyncClient(triton.address) as client:
+            monkeypatch.setattr(client._transport, "_methods", lambda _address: {"ModelInfer": method})
+            task = asyncio.create_task(client.classify("colours", "text"))
+            while not waits:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            del task
+            gc.collect()
+            assert waits[0]() is not None, "the request was collected with its caller"
+            waits[0]().cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            gc.collect()
+            assert waits[0]() is None, "something else kept it, and nothing was shown"
 
     run(calls())
 

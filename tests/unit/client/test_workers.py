@@ -6,18 +6,27 @@ from luxe_client import Client, _transport
 from luxe_client._workers import Workers
 
 
+def nothing():
+    pass
+
+
 def test_a_thread_is_used_again():
-    workers, done = Workers(8), threading.Semaphore(0)
-    names = set()
+    """Whoever hears that a job is done finds the thread free, however early it asks."""
+    workers, done = Workers(8), threading.Event()
+    ran = []
 
     def job():
-        names.add(threading.current_thread())
-        done.release()
+        ran.append(threading.current_thread())
 
-    for _ in range(50):
-        assert workers.take(job)
-        assert done.acquire(timeout=WAIT_S)
-    assert len(names) <= 8
+    def again():
+        if len(ran) < 50:
+            assert workers.take(job, again)
+        else:
+            done.set()
+
+    assert workers.take(job, again)
+    assert done.wait(WAIT_S)
+    assert len(set(ran)) == 1
 
 
 def test_no_more_threads_than_allowed():
@@ -27,7 +36,7 @@ def test_no_more_threads_than_allowed():
         started.release()
         release.wait(WAIT_S)
 
-    taken = [workers.take(job) for _ in range(5)]
+    taken = [workers.take(job, nothing) for _ in range(5)]
     assert taken == [True, True, True, False, False]
     for _ in range(3):
         assert started.acquire(timeout=WAIT_S)
@@ -37,18 +46,18 @@ def test_no_more_threads_than_allowed():
 def test_idle_threads_end(monkeypatch):
     monkeypatch.setattr("luxe_client._workers._IDLE_S", 0.05)
     workers, ran = Workers(4), []
-    workers.take(lambda: ran.append(threading.current_thread()))
+    workers.take(lambda: ran.append(threading.current_thread()), nothing)
     while not ran:
         pass
     ran[0].join(WAIT_S)
     assert not ran[0].is_alive()
     done = threading.Event()
-    assert workers.take(done.set)
+    assert workers.take(nothing, done.set)
     assert done.wait(WAIT_S)
 
 
 def test_calls_go_on_when_all_threads_wait(triton, monkeypatch):
-    monkeypatch.setattr(_transport, "_MOST_THREADS", 1)
+    monkeypatch.setattr(_transport, "_FEW", 1)
     with Client(triton.address, timeout_s=WAIT_S, batch_size=1, concurrency=8) as client:
         triton.delay(0.1)
         answers = client.classify("colours", [f"text {n}" for n in range(16)])
