@@ -16,7 +16,7 @@ from luxe_client._errors import DeadlineExceeded, LuxeError, Unavailable
 from luxe_client._hooks import CallRecord, report
 from luxe_client._parts import Part
 from luxe_client._policy.backoff import wait_s
-from luxe_client._policy.verdict import Verdict
+from luxe_client._policy.verdict import Verdict, unsent
 from luxe_client._pool import Replica
 from luxe_client._wire.requests import set_timeout
 
@@ -133,7 +133,9 @@ class Exchange(Generic[_T]):
             return  # another replica still has it
         if wait is None or now + wait >= self.deadline:
             raise error
-        if self.policy.retries.spend():
+        untried = any(replica not in self._replicas for replica in self.policy.pool.replicas)
+        # What reached no server is no load for any, and another may be there.
+        if (untried and unsent(error)) or self.policy.retries.spend():
             self._next_at, self._second_at = now + wait, math.inf
         elif self._others(now):
             self._second_at = now  # as soon as the budget allows it

@@ -19,7 +19,8 @@ class Retry:
 
     Attributes:
         tries: most tries of a request, the first one included; 1 never retries.
-        budget: retries over requests, at most, in the long run.
+        budget: retries over requests, at most, in the long run. A request that found no connection has reached no
+            server, and may go to a replica that it was not sent to yet without counting.
         reserve: retries that the budget holds at the start, and at most.
         base_s: upper bound of the first wait before the same replica is tried again; it doubles each time.
         longest_s: upper bound of any wait.

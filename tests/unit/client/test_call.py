@@ -28,7 +28,8 @@ from luxe_client._parts import Part
 from luxe_client._wire.requests import infer_request
 
 S = grpc.StatusCode
-GONE = (S.UNAVAILABLE, "failed to connect")
+GONE = (S.UNAVAILABLE, "failed to connect to all addresses")
+CLOSED = (S.UNAVAILABLE, "Socket closed")
 BUSY = (S.UNAVAILABLE, "overloaded: later")
 SICK = (S.INTERNAL, "Stub process 'x' is not healthy")
 STUCK = None
@@ -260,7 +261,14 @@ def test_hedges_stay_in_their_budget():
 def test_whatever_happens_load_and_deadline_hold(seed, share, replicas):
     """Replicas fail, stall and refuse at random: no call outlasts its deadline, and retries stay in their budget."""
     draw = random.Random(seed)
-    kinds = [GONE, BUSY, SICK, (S.INTERNAL, "broken"), (S.NOT_FOUND, "is not found"), (S.RESOURCE_EXHAUSTED, "", "30")]
+    kinds = [
+        CLOSED,
+        BUSY,
+        SICK,
+        (S.INTERNAL, "broken"),
+        (S.NOT_FOUND, "is not found"),
+        (S.RESOURCE_EXHAUSTED, "", "30"),
+    ]
 
     def behave(*_):
         if draw.random() >= share:
@@ -358,3 +366,21 @@ def test_what_is_made_of_a_server_that_does_not_say_whether_it_is_ready(said, as
     for _ in range(3):
         world.call()
     assert bool(world.copies) is asked
+
+
+@pytest.mark.parametrize(("told", "spent"), [(CLOSED, 2), (GONE, 0)])
+def test_what_reached_no_server_costs_no_retry(told, spent):
+    world = World(by_replica(a=(0.0, *told), b=(0.0, *told)), retry=Retry(reserve=2))
+    for _ in range(4):
+        world.call()
+    assert len(world.sent) == 6
+    assert world.policy.retries._tokens == pytest.approx(2 - spent, abs=0.5)
+
+
+def test_a_dead_fleet_is_left_in_peace():
+    """Each is looked for once a call; after that only the budget allows more."""
+    world = World(lambda *_: (0.0, *GONE), retry=Retry(tries=10, reserve=1), replicas=3)
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            world.call()
+    assert len(world.sent) <= 3 * 10 + 1 + 1
