@@ -320,7 +320,7 @@ def test_no_caller_waits_for_a_replica_that_is_probed():
 
 
 def test_a_probe_that_fails_costs_no_call_and_no_retry():
-    world = World(by_replica(a=(0.001, *GONE)), eject_s=0.25)
+    world = World(by_replica(a=(0.001, *CLOSED)), eject_s=0.25)
     for _ in range(3):
         world.call()
     left = world.policy.retries._tokens
