@@ -89,7 +89,7 @@ class Balancing:
         policy: in turn, or the one with the fewest requests of this client in flight.
         eject_after: failures in a row after which a model is left alone on a replica. A replica that cannot be
             reached, or says that it stops, is left alone at once.
-        eject_s: for how long at first, before one request probes it; it doubles with each failed probe.
+        eject_s: for how long at first, before it is probed; it doubles with each failed probe.
         longest_s: upper bound of that.
         stall_s: a replica that answered nothing for so long, while a request waits, gets no more, and what waits there
             is asked elsewhere too, within the budget of `Retry`.
