@@ -26,6 +26,16 @@ class Part(enum.Enum):
     NEIGHBOURS = "neighbours"
 
 
+class Phase(enum.Enum):
+    """As `luxe_bench.chaos.faults.FAULTS`."""
+
+    KILL = "kill"
+    BACKEND = "backend"
+    RESTART = "restart"
+    UPDATE = "update"
+    PAUSE = "pause"
+
+
 class _Bench(typer.core.TyperGroup):
     """`luxe bench NAME` is `luxe bench load NAME`, so that a model is loaded without another word."""
 
@@ -114,3 +124,24 @@ def bench_client(
 
     project = Project.open(root)
     bench(project, catalog.load(project, name), rounds=rounds, count=calls, texts=texts, as_json=as_json)
+
+
+@bench.command("chaos")
+def bench_chaos(
+    name: Name,
+    root: Root = HERE,
+    phase: Annotated[list[Phase] | None, typer.Option(help="Only this one; may be repeated.  [default: all]")] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds of a phase, at least.")] = 60,
+    calm_s: Annotated[float, typer.Option(min=0, help="Seconds before the first phase and after each.")] = 15,
+    rate: Annotated[float, typer.Option(min=0.1, help="Calls a second.")] = 15,
+    timeout_s: Annotated[float, typer.Option(min=0.1, help="Deadline of a call in seconds.")] = 10,
+    use_asyncio: Annotated[bool, typer.Option("--asyncio", help="Call with AsyncClient.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Call three servers while they are killed, restarted, updated and paused: no call may fail."""
+    from luxe_bench.chaos.run import Plan, bench
+
+    project = Project.open(root)
+    phases = [one.value for one in phase or ()]
+    plan = Plan(phases, seconds=seconds, calm_s=calm_s, rate=rate, timeout_s=timeout_s, asyncio=use_asyncio)
+    bench(project, catalog.load(project, name), plan, as_json=as_json)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["Cost", "Now", "proportional_bytes", "run", "tree"]
+__all__ = ["Cost", "Now", "pids", "proportional_bytes", "run", "tree"]
 
 _PAUSE_S = 0.05
 _GRACE_S = 10.0
@@ -101,6 +101,11 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with gone:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def pids(root: int) -> list[int]:
+    """Return a process and its descendants, parents before their children."""
+    return [int(folder.name) for folder in _folders(root) if folder.exists()]
 
 
 def tree(root: int) -> tuple[float, int]:

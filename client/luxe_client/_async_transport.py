@@ -14,8 +14,9 @@ import grpc.aio
 from tritonclient.grpc import service_pb2_grpc
 
 from luxe_client import _channel
+from luxe_client._attempt import Attempt, Policy
 from luxe_client._base import Metadata
-from luxe_client._call import Attempt, Exchange, Policy
+from luxe_client._call import Exchange
 from luxe_client._directory import Directory
 from luxe_client._errors import LuxeError
 from luxe_client._options import TLS

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 from luxe_client import _targets
-from luxe_client._call import Policy
+from luxe_client._attempt import Policy
 from luxe_client._directory import Directory
 from luxe_client._errors import DeadlineExceeded, InvalidInput, LuxeError
 from luxe_client._hooks import OnCall, trace_headers

@@ -8,140 +8,26 @@ It returns what the request's part reads in the answer, or raises a `LuxeError`.
 from __future__ import annotations
 
 import math
-import random
-import time
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Generator
+from typing import Generic, TypeVar
 
-import grpc
-
-from luxe_client import _errors
+from luxe_client._attempt import Attempt, Policy, Question
 from luxe_client._errors import DeadlineExceeded, LuxeError, Unavailable
-from luxe_client._hooks import CallRecord, OnCall, report
-from luxe_client._options import Balancing, Hedge, Retry
+from luxe_client._hooks import CallRecord, report
 from luxe_client._parts import Part
 from luxe_client._policy.backoff import wait_s
-from luxe_client._policy.budget import Budget
-from luxe_client._policy.latency import Latencies
-from luxe_client._policy.verdict import Verdict, verdict
-from luxe_client._pool import Pool, Replica
+from luxe_client._policy.verdict import Verdict, unsent
+from luxe_client._pool import Replica
 from luxe_client._wire.requests import set_timeout
 
-__all__ = ["Attempt", "Exchange", "Policy"]
+__all__ = ["Exchange"]
 
-_BUSY_S = 0.1
-"""How long a replica that is overloaded gets less, where it does not say itself."""
 _TOKEN_S = 0.02
 """How often a request that may not be sent again yet looks whether it may now."""
 _SLACK_S = 0.001
 """What is looked at after a while is looked at a little later, so that the while has passed by any rounding."""
-_HEDGE_RESERVE = 10
-_QUANTILE = 0.95
 
 _T = TypeVar("_T")
-
-
-class Policy:
-    """What all requests of a client share: replicas, budgets, latencies, and which models have answered.
-
-    Args:
-        clock: seconds, monotonic.
-        chance: a number from 0 to 1.
-    """
-
-    def __init__(
-        self,
-        retry: Retry,
-        hedge: Hedge | None,
-        balancing: Balancing,
-        on_call: OnCall | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
-        self.retry = retry
-        self.hedge = hedge
-        self.balancing = balancing
-        self.clock = clock
-        self.chance = chance
-        self.pool = Pool(balancing)
-        self.retries = Budget(retry.budget, retry.reserve)
-        self.hedges = Budget(hedge.budget if hedge else 0.0, _HEDGE_RESERVE)
-        self.on_call = on_call
-        self.answered: set[str] = set()
-        self._latencies: dict[str, Latencies] = {}
-
-    def latencies(self, model: str) -> Latencies:
-        """Return how long a model's answers took."""
-        found = self._latencies.get(model)
-        if found is None:
-            quantile = self.hedge.quantile if self.hedge else _QUANTILE
-            found = self._latencies.setdefault(model, Latencies(quantile))
-        return found
-
-
-class Attempt:
-    """One sending of a request. The shell calls `succeeded` or `failed` when it has landed, however late, and from any
-    thread; then it hands the attempt to the exchange, if that still runs.
-
-    Attributes:
-        part: what is asked.
-        replica: where it goes.
-        response: the answer, once there is one.
-        error: why there is none.
-        verdict: on the error.
-        push_back_s: how long the server wants to be left alone; negative when it wants no retry at all.
-    """
-
-    __slots__ = (
-        "_model",
-        "_number",
-        "_policy",
-        "_sent",
-        "error",
-        "part",
-        "push_back_s",
-        "replica",
-        "response",
-        "verdict",
-    )
-
-    def __init__(self, policy: Policy, part: Part[Any], tried: Sequence[Replica], now: float) -> None:
-        self._policy = policy
-        self._sent = now
-        # Whether a model is loaded is asked of the server, not of the model.
-        self._model = part.model if part.method == "ModelInfer" else ""
-        self.part = part
-        self.replica, self._number = policy.pool.send(self._model, now, tried)
-        self.response: Any = None
-        self.error: LuxeError | None = None
-        self.verdict: Verdict | None = None
-        self.push_back_s: float | None = None
-
-    def succeeded(self, response: Any) -> None:
-        """Note the answer."""
-        policy, model = self._policy, self._model
-        now = policy.clock()
-        self.response = response
-        if model:
-            policy.answered.add(model)
-            policy.latencies(model).add(now - self._sent)
-        policy.pool.landed(self.replica, self._number, model, now, None)
-
-    def failed(self, status: grpc.StatusCode, details: str, push_back: str | None = None) -> None:
-        """Note the status; ``push_back`` is the server's trailer ``grpc-retry-pushback-ms``."""
-        if push_back is not None:
-            # Anything that is no number says not to retry (gRFC A6).
-            self.push_back_s = int(push_back) / 1e3 if push_back.isdecimal() else -1.0
-        self.refused(_errors.from_status(status, details, model=self.part.model, address=self.replica.address))
-
-    def refused(self, error: LuxeError) -> None:
-        """Note an error that is no status."""
-        policy = self._policy
-        self.error = error
-        self.verdict = verdict(error, seen_ready=self._model in policy.answered)
-        busy_s = _BUSY_S if self.push_back_s is None else max(0.0, self.push_back_s)
-        policy.pool.landed(self.replica, self._number, self._model, policy.clock(), self.verdict, busy_s)
 
 
 class Exchange(Generic[_T]):
@@ -161,6 +47,7 @@ class Exchange(Generic[_T]):
         self.part = part
         self.deadline = deadline
         self.tries = 0
+        self._copies = 0
         self._flying = 0
         self._failures = 0
         self._error: LuxeError | None = None
@@ -180,7 +67,7 @@ class Exchange(Generic[_T]):
             answered = yield from self._run()
             answer = self.part.read(answered.response, answered.replica.address)
         except LuxeError as error:
-            error.tries, error.elapsed_s = self.tries, clock() - began
+            error.tries, error.elapsed_s = self.tries + self._copies, clock() - began
             self._report(error.address, error.elapsed_s, type(error).__name__)
             raise
         self._report(answered.replica.address, clock() - began, "ok")
@@ -192,9 +79,12 @@ class Exchange(Generic[_T]):
             now = clock()
             if now >= self._next_at and now < self.deadline:
                 yield self._send(now)
+                yield from self._probes(now)
                 continue
             landed = yield min(self.deadline, self._next_at, self._second_at)
             now = clock()
+            if landed is not None and landed.probe:
+                continue
             if landed is not None:
                 self._flying -= 1
                 if landed.error is None:
@@ -207,10 +97,11 @@ class Exchange(Generic[_T]):
 
     def _send(self, now: float) -> Attempt:
         try:
-            attempt = Attempt(self.policy, self.part, self._replicas, now)
+            replica, number = self.policy.pool.send(self.part.asked, now, self._replicas)
         except LookupError:
             raise Unavailable(f"{self.part.model}: there is no replica to ask", model=self.part.model) from None
-        if self.part.method == "ModelInfer":
+        attempt = Attempt(self.policy, self.part, replica, number, now)
+        if self.part.asked:
             set_timeout(self.part.request, self.deadline - now)
         self._sent_at, self._next_at, self._second_at = now, math.inf, math.inf
         self.tries += 1
@@ -222,6 +113,18 @@ class Exchange(Generic[_T]):
             self._second_at = now + (stall_s if slow_s is None else min(slow_s, stall_s)) + _SLACK_S
         return attempt
 
+    def _probes(self, now: float) -> Generator[Attempt, None, None]:
+        """Probe those that were left, beside the request: first with a question, then with a copy of it."""
+        model = self.part.asked
+        if not model or len(self.policy.pool.replicas) < 2:
+            return
+        for replica, number, ready in self.policy.pool.probes(model, now):
+            if ready:
+                self._copies += 1
+                yield Attempt(self.policy, self.part, replica, number, now, probe=True)
+            else:
+                yield Question(self.policy, model, replica, number, now)
+
     def _failed(self, attempt: Attempt, error: LuxeError, now: float) -> None:
         """Raise, or say when to send again."""
         self._failures += 1
@@ -231,7 +134,9 @@ class Exchange(Generic[_T]):
             return  # another replica still has it
         if wait is None or now + wait >= self.deadline:
             raise error
-        if self.policy.retries.spend():
+        untried = any(replica not in self._replicas for replica in self.policy.pool.replicas)
+        # What reached no server is no load for any, and another may be there.
+        if (untried and unsent(error)) or self.policy.retries.spend():
             self._next_at, self._second_at = now + wait, math.inf
         elif self._others(now):
             self._second_at = now  # as soon as the budget allows it
@@ -270,7 +175,7 @@ class Exchange(Generic[_T]):
             self._next_at = now
 
     def _others(self, now: float) -> bool:
-        return self.policy.pool.others(self.part.model, now, self._replicas)
+        return self.policy.pool.others(self.part.asked, now, self._replicas)
 
     def _late(self) -> LuxeError:
         if self._error is not None and not self._flying:
@@ -285,4 +190,6 @@ class Exchange(Generic[_T]):
 
     def _report(self, replica: str | None, seconds: float, outcome: str) -> None:
         if self.policy.on_call is not None:
-            report(self.policy.on_call, CallRecord(self.part.model, replica, self.tries, seconds, outcome))
+            report(
+                self.policy.on_call, CallRecord(self.part.model, replica, self.tries + self._copies, seconds, outcome)
+            )

@@ -19,7 +19,8 @@ class Retry:
 
     Attributes:
         tries: most tries of a request, the first one included; 1 never retries.
-        budget: retries over requests, at most, in the long run.
+        budget: retries over requests, at most, in the long run. A request that found no connection has reached no
+            server, and may go to a replica that it was not sent to yet without counting.
         reserve: retries that the budget holds at the start, and at most.
         base_s: upper bound of the first wait before the same replica is tried again; it doubles each time.
         longest_s: upper bound of any wait.
@@ -88,7 +89,7 @@ class Balancing:
         policy: in turn, or the one with the fewest requests of this client in flight.
         eject_after: failures in a row after which a model is left alone on a replica. A replica that cannot be
             reached, or says that it stops, is left alone at once.
-        eject_s: for how long at first, before one request probes it; it doubles with each failed probe.
+        eject_s: for how long at first, before it is probed; it doubles with each failed probe.
         longest_s: upper bound of that.
         stall_s: a replica that answered nothing for so long, while a request waits, gets no more, and what waits there
             is asked elsewhere too, within the budget of `Retry`.

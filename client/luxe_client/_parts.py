@@ -50,6 +50,11 @@ class Part(Generic[_T]):
         self.request = request
         self.read = read
 
+    @property
+    def asked(self) -> str:
+        """The model that has to answer; empty where the server does."""
+        return self.model if self.method == "ModelInfer" else ""
+
 
 class Plan(Generic[_T, _R]):
     """Requests that may run side by side, and what becomes of their answers, which come in the same order."""

@@ -21,7 +21,9 @@ class Replica:
         retired: it is on no list any more, and gets no new requests.
     """
 
-    __slots__ = ("_balancing", "_busy", "_heard", "_models", "_pending", "_whole", "address", "retired")
+    __slots__ = (
+        "_balancing", "_busy", "_heard", "_left_at", "_models", "_pending", "_ready", "_whole", "address", "retired",
+    )  # fmt: skip
 
     def __init__(self, address: str, balancing: Balancing, now: float) -> None:
         self.address = address
@@ -29,6 +31,10 @@ class Replica:
         self._balancing = balancing
         self._whole = self._breaker(after=1)
         self._models: dict[str, Breaker] = {}
+        # When it did not answer at all: it may have come back without its models.
+        self._left_at: float | None = None
+        # Models that were left, of which it says since that they are ready.
+        self._ready: set[str] = set()
         self._busy: dict[str, float] = {}
         # Requests in flight with the time they were sent, in that order: the first is the oldest.
         self._pending: dict[int, float] = {}
@@ -48,30 +54,52 @@ class Replica:
         return Breaker(after=after, first_s=self._balancing.eject_s, longest_s=self._balancing.longest_s)
 
     def _of_model(self, model: str) -> Breaker:
-        if model not in self._models:
-            self._models[model] = self._breaker(self._balancing.eject_after)
-        return self._models[model]
+        found = self._models.get(model)
+        if found is None:
+            found = self._models[model] = self._breaker(self._balancing.eject_after)
+            if self._left_at is not None:
+                found.half_open(self._left_at)
+        return found
+
+    def _leave(self, sent: float, now: float) -> None:
+        """Take every model for one that may not be there when the server is."""
+        if self._left_at is not None and sent <= self._left_at:
+            return
+        self._left_at = now
+        self._ready.clear()
+        for breaker in self._models.values():
+            breaker.half_open(now)
+
+    def _breakers(self, model: str) -> tuple[Breaker, ...]:
+        """Return what must let a request through; one that is about no model asks the server only."""
+        return (self._whole, self._of_model(model)) if model else (self._whole,)
+
+    def _quiet(self, model: str, now: float) -> bool:
+        return self._busy.get(model, now) > now or self.stalled(now)
 
     def _well(self, model: str, now: float) -> bool:
-        of_model = self._models.get(model)
-        return (
-            self._whole.allows(now)
-            and (of_model is None or of_model.allows(now))
-            and self._busy.get(model, now) <= now
-            and not self.stalled(now)
-        )
+        return all(one.closed for one in self._breakers(model)) and not self._quiet(model, now)
+
+    def _allows(self, model: str, now: float) -> bool:
+        """Return whether it is well, or its next probe is due."""
+        return all(one.allows(now) for one in self._breakers(model)) and not self._quiet(model, now)
 
     def _well_at(self, model: str, now: float) -> float:
-        of_model = self._models.get(model)
-        at = max(self._whole.next_at, of_model.next_at if of_model else now, self._busy.get(model, now))
+        at = max(self._busy.get(model, now), *(one.next_at for one in self._breakers(model)))
         return at + self._balancing.longest_s if self.stalled(now) else at
 
 
 class Pool:
-    """All replicas of a client; safe for threads."""
+    """All replicas of a client; safe for threads.
 
-    def __init__(self, balancing: Balancing) -> None:
+    Args:
+        balancing: of the client.
+        copies: a request may be sent twice though nothing failed, so that no caller waits for a probe.
+    """
+
+    def __init__(self, balancing: Balancing, *, copies: bool = True) -> None:
         self._balancing = balancing
+        self._copies = copies
         self._lock = threading.Lock()
         self._replicas: tuple[Replica, ...] = ()
         self._numbers = itertools.count()
@@ -94,53 +122,94 @@ class Pool:
             return left
 
     def others(self, model: str, now: float, tried: Collection[Replica]) -> bool:
-        """Return whether a replica is well that was not tried."""
+        """Return whether a replica may be asked that was not tried."""
         with self._lock:
-            return any(r not in tried and r._well(model, now) for r in self._replicas)
+            return any(r not in tried and r._allows(model, now) for r in self._replicas)
 
     def send(self, model: str, now: float, tried: Collection[Replica] = ()) -> tuple[Replica, int]:
         """Choose the replica for a request, and note that it was sent; returns it with the request's number.
 
-        A well one that was not tried, else a well one; where none is well, the one that is so soonest: a client with
-        nobody left to ask had better ask.
+        A well one that was not tried, else one whose probe is due, else any well one; where there is none, the one that
+        is so soonest: a client with nobody left to ask had better ask.
 
         Raises:
             LookupError: there are no replicas at all.
         """
         with self._lock:
             replica = self._choose(model, now, tried)
-            number = next(self._numbers)
-            replica._pending[number] = now
-            replica._whole.sent(now)
-            if model in replica._models:
-                replica._models[model].sent(now)
-            return replica, number
+            return replica, self._sent(replica, model, now)
+
+    def probes(self, model: str, now: float) -> list[tuple[Replica, int, bool]]:
+        """Return the replicas that are due to be probed, and note that they were; with each its number, and whether it
+        says that it is ready, so that only a request can tell.
+
+        Where no replica is well there are none: the requests themselves are the probes then.
+        """
+        with self._lock:
+            if not any(replica._well(model, now) for replica in self._replicas):
+                return []
+            due = [r for r in self._replicas if not self._good(r, model, now) and r._allows(model, now)]
+            return [(r, self._sent(r, model, now), model in r._ready) for r in due]
+
+    def probed(self, replica: Replica, number: int, model: str, now: float, *, ready: bool) -> None:
+        """Note that a replica has said whether it is ready for a model."""
+        with self._lock:
+            sent = self._heard(replica, number, now)
+            replica._whole.succeeded(sent)
+            if ready:
+                replica._ready.add(model)
+                replica._of_model(model).ready()
+            else:
+                replica._of_model(model).failed(sent, now, at_once=True)
 
     def landed(
         self, replica: Replica, number: int, model: str, now: float, verdict: Verdict | None, busy_s: float = 0.0
     ) -> None:
         """Note that a request was answered (None), or failed with a verdict; ``busy_s`` is the server's push-back."""
         with self._lock:
-            sent = replica._pending.pop(number)
-            replica._heard = now
+            sent = self._heard(replica, number, now)
             if verdict is Verdict.GONE:
                 replica._whole.failed(sent, now, at_once=True)
+                replica._leave(sent, now)
                 return
             replica._whole.succeeded(sent)
             if verdict is Verdict.BUSY:
                 replica._busy[model] = now + busy_s
+            elif not model:
+                return
             elif verdict is Verdict.SICK or verdict is Verdict.FAULT:
+                replica._ready.discard(model)
                 replica._of_model(model).failed(sent, now, at_once=verdict is Verdict.SICK)
-            elif model in replica._models:
-                replica._models[model].succeeded(sent)
+            else:
+                replica._of_model(model).succeeded(sent)
+
+    def _heard(self, replica: Replica, number: int, now: float) -> float:
+        replica._heard = now
+        return replica._pending.pop(number)
+
+    def _sent(self, replica: Replica, model: str, now: float) -> int:
+        number = next(self._numbers)
+        replica._pending[number] = now
+        for breaker in replica._breakers(model):
+            breaker.sent(now)
+        return number
+
+    def _good(self, replica: Replica, model: str, now: float) -> bool:
+        """Return whether a replica is well, or said that it is ready where nothing but a caller's request may probe."""
+        by_caller = not self._copies and model in replica._ready and replica._allows(model, now)
+        return by_caller or replica._well(model, now)
 
     def _choose(self, model: str, now: float, tried: Collection[Replica]) -> Replica:
         if len(self._replicas) == 1:
             return self._replicas[0]
         if not self._replicas:
             raise LookupError("no replicas")
-        well = [replica for replica in self._replicas if replica._well(model, now)]
-        candidates = [replica for replica in well if replica not in tried] or well
+        well = [replica for replica in self._replicas if self._good(replica, model, now)]
+        candidates = (
+            [replica for replica in well if replica not in tried]
+            or [replica for replica in self._replicas if replica not in tried and replica._allows(model, now)]
+            or well
+        )
         if not candidates:
             # Those tried are asked again only when all were.
             rest = [replica for replica in self._replicas if replica not in tried] or self._replicas

@@ -15,8 +15,9 @@ import grpc
 from tritonclient.grpc import service_pb2_grpc
 
 from luxe_client import _channel
+from luxe_client._attempt import Attempt, Policy
 from luxe_client._base import Metadata
-from luxe_client._call import Attempt, Exchange, Policy
+from luxe_client._call import Exchange
 from luxe_client._directory import Directory
 from luxe_client._errors import LuxeError
 from luxe_client._options import TLS
@@ -99,7 +100,8 @@ class Transport:
                     if not one.over and one.until <= now:
                         self._advance(one, None, events, metadata)
             else:
-                self._advance(one, attempt, events, metadata)
+                if not one.over:  # else a slower try has landed, or a probe
+                    self._advance(one, attempt, events, metadata)
 
     def one(self, part: Part[_T], deadline: float, metadata: Metadata) -> _T:
         """Return the answer to one request."""

@@ -9,6 +9,7 @@ __all__ = ["Breaker"]
 
 class Breaker:
     """Closed while all is well. Open after failures in a row: then one request a while is let through as a probe.
+    Half open where nothing failed, but all may have changed: a probe is due at once.
 
     A probe that fails doubles the while; one that succeeds closes the breaker. A probe that never ends delays nothing:
     when its while is over, the next may go. How a request ends that was sent before the breaker opened changes nothing:
@@ -20,7 +21,7 @@ class Breaker:
         longest_s: and at most.
     """
 
-    __slots__ = ("_after", "_failures", "_first_s", "_longest_s", "_open_s", "_opened", "_until")
+    __slots__ = ("_after", "_failures", "_first_s", "_longest_s", "_open_s", "_opened", "_until", "closed")
 
     def __init__(self, *, after: int, first_s: float, longest_s: float) -> None:
         self._after = after
@@ -28,13 +29,11 @@ class Breaker:
         self._longest_s = longest_s
         self._failures = 0
         self._open_s = first_s
+        # Kept when it closes: what was sent before fails late, and says nothing of now.
         self._opened = -math.inf
         self._until = -math.inf
-
-    @property
-    def closed(self) -> bool:
+        self.closed = True
         """All is well."""
-        return self._until == -math.inf
 
     @property
     def next_at(self) -> float:
@@ -44,6 +43,16 @@ class Breaker:
     def allows(self, now: float) -> bool:
         """Return whether a request may be sent."""
         return now >= self._until
+
+    def half_open(self, now: float) -> None:
+        """Let a probe through at once, and nothing else until it has succeeded."""
+        self.closed = False
+        self._opened = max(self._opened, now)
+        self._until = -math.inf
+
+    def ready(self) -> None:
+        """Let the next probe through without waiting."""
+        self._until = -math.inf
 
     def sent(self, now: float) -> None:
         """Note that a request was sent; while open it is the probe."""
@@ -55,7 +64,8 @@ class Breaker:
         if sent > self._opened:
             self._failures = 0
             self._open_s = self._first_s
-            self._opened = self._until = -math.inf
+            self._until = -math.inf
+            self.closed = True
 
     def failed(self, sent: float, now: float, *, at_once: bool = False) -> None:
         """Note that a request failed; ``at_once`` opens whatever the count."""
@@ -66,5 +76,6 @@ class Breaker:
             self._open_s = min(self._longest_s, 2 * self._open_s)
         elif not at_once and self._failures < self._after:
             return
+        self.closed = False
         self._opened = now
         self._until = now + self._open_s

@@ -12,7 +12,7 @@ from luxe_client._errors import (
     Unavailable,
 )
 
-__all__ = ["Verdict", "verdict"]
+__all__ = ["Verdict", "unsent", "verdict"]
 
 
 class Verdict(enum.Enum):
@@ -27,6 +27,14 @@ class Verdict(enum.Enum):
 
 # The server is there, and one of its models is not.
 _OF_ONE_MODEL = ("is not healthy", "has no available versions")
+
+# gRPC's own, where there is no connection, and none can be made.
+_UNSENT = ("failed to connect to all addresses", "connections to all backends failing")
+
+
+def unsent(error: LuxeError) -> bool:
+    """Return whether a request never reached a server, so that another try is no load for any."""
+    return isinstance(error, Unavailable) and any(words in str(error) for words in _UNSENT)
 
 
 def verdict(error: LuxeError, *, seen_ready: bool) -> Verdict:

@@ -25,7 +25,7 @@ from luxe_serving.launcher.loading import Sleep
 from luxe_serving.launcher.log_file import LogFile
 from luxe_serving.launcher.scratch import Scratch, sweep
 
-__all__ = ["Server", "free_address", "running", "wanted"]
+__all__ = ["Server", "die_with_parent", "free_address", "running", "wanted"]
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Looked up before any fork: the child of a process with threads may not wait for the loader's lock.
@@ -99,7 +99,7 @@ class Server:
                     # Its own session, so that Ctrl-C in the terminal reaches only the launcher, which then
                     # stops the server in order.
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    preexec_fn=die_with_parent,
                 )
         except BaseException:
             self._scratch.remove()
@@ -255,5 +255,6 @@ def _check_ports(address: Address) -> None:
                 ) from None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the kernel end this process when the thread that forked it ends; for ``preexec_fn``."""
     _PRCTL(_PR_SET_PDEATHSIG, signal.SIGTERM)

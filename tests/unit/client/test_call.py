@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import random
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -21,12 +22,14 @@ from luxe_client import (
     ServerError,
     Unavailable,
 )
-from luxe_client._call import Attempt, Exchange, Policy
+from luxe_client._attempt import Attempt, Policy, Question
+from luxe_client._call import Exchange
 from luxe_client._parts import Part
 from luxe_client._wire.requests import infer_request
 
 S = grpc.StatusCode
-GONE = (S.UNAVAILABLE, "failed to connect")
+GONE = (S.UNAVAILABLE, "failed to connect to all addresses")
+CLOSED = (S.UNAVAILABLE, "Socket closed")
 BUSY = (S.UNAVAILABLE, "overloaded: later")
 SICK = (S.INTERNAL, "Stub process 'x' is not healthy")
 STUCK = None
@@ -34,7 +37,7 @@ STUCK = None
 
 
 class World:
-    """Replicas that behave as told, and a clock.
+    """Replicas that behave as told, and a clock; one that would answer says that it is ready.
 
     Args:
         behave: from a replica's address, the time and the number of the try to (seconds, status or "ok"), or STUCK.
@@ -42,7 +45,8 @@ class World:
 
     def __init__(self, behave, replicas=3, *, retry=Retry(), hedge=None, seed=1, **balancing):  # noqa: B008
         self.now = 1000.0
-        self.records, self.sent = [], []
+        self.records, self.sent, self.questions = [], [], []
+        self.copies = 0
         self._behave = behave
         self._order = itertools.count()
         self.policy = Policy(
@@ -64,7 +68,9 @@ class World:
                 action = steps.send(landed)
                 landed = None
                 if isinstance(action, Attempt):
-                    self.sent.append(action.replica.address)
+                    asks = isinstance(action, Question)
+                    (self.questions if asks else self.sent).append(action.replica.address)
+                    self.copies += action.probe and not asks
                     told = self._behave(action.replica.address, self.now, len(self.sent))
                     if told is not STUCK:
                         heapq.heappush(flying, (self.now + told[0], next(self._order), action, told[1:]))
@@ -85,7 +91,7 @@ class World:
     @staticmethod
     def _land(attempt, status, details="", push_back=None):
         if status == "ok":
-            attempt.succeeded("answer")
+            attempt.succeeded(SimpleNamespace(ready=True) if isinstance(attempt, Question) else "answer")
         else:
             attempt.failed(status, details, push_back)
 
@@ -255,7 +261,14 @@ def test_hedges_stay_in_their_budget():
 def test_whatever_happens_load_and_deadline_hold(seed, share, replicas):
     """Replicas fail, stall and refuse at random: no call outlasts its deadline, and retries stay in their budget."""
     draw = random.Random(seed)
-    kinds = [GONE, BUSY, SICK, (S.INTERNAL, "broken"), (S.NOT_FOUND, "is not found"), (S.RESOURCE_EXHAUSTED, "", "30")]
+    kinds = [
+        CLOSED,
+        BUSY,
+        SICK,
+        (S.INTERNAL, "broken"),
+        (S.NOT_FOUND, "is not found"),
+        (S.RESOURCE_EXHAUSTED, "", "30"),
+    ]
 
     def behave(*_):
         if draw.random() >= share:
@@ -263,17 +276,19 @@ def test_whatever_happens_load_and_deadline_hold(seed, share, replicas):
         told = draw.choice([*kinds, STUCK])
         return told and (draw.random() * 0.3, *told)
 
-    world = World(behave, replicas, hedge=Hedge(), stall_s=0.3, seed=seed)
+    world = World(behave, replicas, hedge=Hedge(), stall_s=0.3, eject_s=0.25, seed=seed)
+    start = world.now
     for _ in range(150):
         began = world.now
         try:
             world.call(timeout_s=1.0)
         except LuxeError as error:
             assert error.elapsed_s <= 1.0 + 1e-6
-            assert error.tries <= 6
+            assert error.tries <= 6 + replicas
         assert world.now - began <= 1.0 + 1e-6
         world.now += 0.01
-    assert len(world.sent) <= 150 * 1.15 + 20 + 10
+    assert len(world.sent) - world.copies <= 150 * 1.15 + 20 + 10
+    assert max(len(world.questions), world.copies) <= replicas * (1 + (world.now - start) / 0.25)
     assert len(world.records) == 150
     assert sum(record.tries for record in world.records) == len(world.sent)
 
@@ -287,3 +302,85 @@ def test_a_replica_that_dies_costs_no_call_and_few_tries():
     assert all(record.outcome == "ok" for record in world.records)
     assert len(world.sent) <= 1010
     assert world.sent[-100:].count("b:1") > 20, "and it came back"
+
+
+def test_no_caller_waits_for_a_replica_that_is_probed():
+    """It is back, but its first answer takes long: that is to a copy, and the call is answered by another."""
+    world = World(by_replica(a=(0.001, *GONE)), eject_s=0.25, stall_s=0.5)
+    for _ in range(3):
+        world.call()
+    slow = iter([0.01, 0.4])
+    world._behave = lambda address, *_: (next(slow, 0.01) if address == "a:1" else 0.01, "ok")
+    world.now += 1.0
+    before = len(world.records)
+    assert "a:1" in {world.call()[1] for _ in range(10)}
+    assert all(record.seconds < 0.02 for record in world.records[before:])
+    assert (len(world.questions), world.copies) == (1, 1)
+    assert sum(record.tries - 1 for record in world.records[before:]) == 1
+
+
+def test_a_probe_that_fails_costs_no_call_and_no_retry():
+    world = World(by_replica(a=(0.001, *CLOSED)), eject_s=0.25)
+    for _ in range(3):
+        world.call()
+    left = world.policy.retries._tokens
+    for _ in range(200):
+        assert world.call()[0] == "answer"
+        world.now += 0.5
+    assert len(world.questions) >= 10
+    assert world.policy.retries._tokens > left
+    assert world.sent.count("a:1") == 1
+    assert sum(record.tries for record in world.records) == 204
+
+
+def test_a_client_that_never_tries_again_sends_no_copies():
+    world = World(by_replica(a=(0.001, *GONE)), retry=Retry(tries=1), eject_s=0.25)
+    with pytest.raises(Unavailable):
+        for _ in range(3):
+            world.call()
+    world._behave = by_replica()
+    for _ in range(30):
+        world.call()
+        world.now += 0.1
+    assert world.copies == 0
+    assert world.sent[-9:].count("a:1") == 3, "and yet it came back"
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ((0.0, S.UNIMPLEMENTED, "no such method"), True),
+        ((0.0, S.PERMISSION_DENIED, ""), True),
+        ((0.0, S.NOT_FOUND, "has no available versions"), False),
+        ((0.0, S.UNAVAILABLE, "unknown model"), False),
+        ((0.0, *GONE), False),
+    ],
+)
+def test_what_is_made_of_a_server_that_does_not_say_whether_it_is_ready(said, asked):
+    """Where it may well be, a copy is sent."""
+    world = World(by_replica(a=(0.001, *GONE)), eject_s=0.25)
+    for _ in range(3):
+        world.call()
+    world._behave = by_replica(a=said)
+    world.now += 1.0
+    for _ in range(3):
+        world.call()
+    assert bool(world.copies) is asked
+
+
+@pytest.mark.parametrize(("told", "spent"), [(CLOSED, 2), (GONE, 0)])
+def test_what_reached_no_server_costs_no_retry(told, spent):
+    world = World(by_replica(a=(0.0, *told), b=(0.0, *told)), retry=Retry(reserve=2))
+    for _ in range(4):
+        world.call()
+    assert len(world.sent) == 6
+    assert world.policy.retries._tokens == pytest.approx(2 - spent, abs=0.5)
+
+
+def test_a_dead_fleet_is_left_in_peace():
+    """Each is looked for once a call; after that only the budget allows more."""
+    world = World(lambda *_: (0.0, *GONE), retry=Retry(tries=10, reserve=1), replicas=3)
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            world.call()
+    assert len(world.sent) <= 3 * 10 + 1 + 1

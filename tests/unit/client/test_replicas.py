@@ -1,6 +1,7 @@
 """Several servers on real connections: none of what happens to one is a failed call."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections import Counter
@@ -170,3 +171,32 @@ def test_a_list_fails_with_the_first_that_fails(triton, make):
     with pytest.raises(LuxeError, match="broken"):
         client.classify("colours", [f"text {n}" for n in range(12)])
     assert len(triton.requests) <= 6
+
+
+def test_a_late_second_answer_changes_nothing(three, make):
+    """One of a list is answered elsewhere, and waits for its turn while the first server's answer comes too."""
+    client = make(
+        [one.address for one in three],
+        timeout_s=15.0,
+        batch_size=1,
+        concurrency=2,
+        retry=Retry(tries=2),
+        balancing=Balancing(stall_s=0.2),
+    )
+    answer, arrived, both = three[0]._models["colours"], itertools.count(), threading.Event()
+
+    def script(request, _context):
+        text = request.raw_input_contents[0]
+        if b"first" in text:
+            assert both.wait(WAIT_S)
+            time.sleep(0.3)  # so that the late answer is there
+        elif next(arrived) == 0:
+            time.sleep(0.6)
+            both.set()
+        return answer(request)
+
+    for one in three:
+        one.script = script
+    first, second = client.classify("colours", ["first", "second"])
+    assert (first.model, second.model) == ("colours", "colours")
+    assert next(arrived) == 2, "else nothing was asked twice"

@@ -74,6 +74,24 @@ def test_what_was_sent_before_it_opened_changes_nothing():
     assert not one.closed
     one.failed(9.9, 10.5)
     assert one.next_at == 11
+    one.succeeded(11.5)
+    one.failed(9.8, 12)
+    assert one.closed, "nor after it has closed again"
+
+
+def test_half_open_it_wants_one_probe_at_once():
+    one = breaker()
+    one.half_open(10)
+    assert not one.closed and one.allows(10)
+    one.sent(10.5)
+    assert not one.allows(11)
+    one.succeeded(9.9)
+    assert not one.closed, "an answer to what was sent before"
+    one.ready()
+    assert one.allows(11)
+    one.sent(11)
+    one.succeeded(11)
+    assert one.closed
 
 
 @given(st.lists(st.tuples(st.sampled_from("sfn"), st.floats(0, 3)), max_size=60))

@@ -2,7 +2,7 @@ import grpc
 import pytest
 
 from luxe_client._errors import from_status
-from luxe_client._policy.verdict import Verdict, verdict
+from luxe_client._policy.verdict import Verdict, unsent, verdict
 
 S = grpc.StatusCode
 
@@ -43,3 +43,20 @@ def test_a_model_that_was_never_there_is_the_callers_mistake():
 @pytest.mark.parametrize("status", [s for s in S if s is not S.OK])
 def test_every_status_has_a_verdict(status):
     assert isinstance(judge(status), Verdict)
+
+
+@pytest.mark.parametrize(
+    ("details", "right"),
+    [
+        ("failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: connection refused", True),
+        ("connections to all backends failing; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", True),
+        ("Socket closed", False),
+        ("Server is stopping", False),
+    ],
+)
+def test_what_reached_no_server(details, right):
+    assert unsent(from_status(S.UNAVAILABLE, details, model="m", address="a:1")) is right
+
+
+def test_only_what_is_unavailable_reached_no_server():
+    assert not unsent(from_status(S.INTERNAL, "failed to connect to all addresses", model="m", address="a:1"))
