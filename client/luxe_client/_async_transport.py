@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-from tritonclient.grpc import service_pb2_grpc
 
 from luxe_client import _channel
 from luxe_client._attempt import Attempt, Policy
@@ -22,6 +21,7 @@ from luxe_client._errors import LuxeError
 from luxe_client._options import TLS
 from luxe_client._parts import Part
 from luxe_client._targets import Resolver, lookup, resolve
+from luxe_client._wire import messages
 
 __all__ = ["AsyncTransport", "Parts"]
 
@@ -46,6 +46,7 @@ class AsyncTransport:
         self._tls = tls
         self._credentials = _channel.credentials(tls) if tls else None
         self._look_up = look_up
+        self._stub = messages.service_pb2_grpc.GRPCInferenceServiceStub
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: dict[str, tuple[Any, dict[str, Any]]] = {}
         # The event loop itself keeps no task alive, and grpc cancels on the wire what is collected.
@@ -150,7 +151,7 @@ class AsyncTransport:
                 channel = grpc.aio.insecure_channel(address, options=options)
             else:
                 channel = grpc.aio.secure_channel(address, self._credentials, options=options)
-            stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            stub = self._stub(channel)
             found = self._channels[address] = (channel, {name: getattr(stub, name) for name in _channel.METHODS})
         return found[1]
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-from tritonclient.grpc import service_pb2
 
 from luxe_client import _errors
 from luxe_client._errors import LuxeError
@@ -19,6 +18,7 @@ from luxe_client._policy.budget import Budget
 from luxe_client._policy.latency import Latencies
 from luxe_client._policy.verdict import Verdict, verdict
 from luxe_client._pool import Pool, Replica
+from luxe_client._wire import messages
 
 __all__ = ["Attempt", "Policy", "Question"]
 
@@ -152,7 +152,9 @@ class Question(Attempt):
     __slots__ = ()
 
     def __init__(self, policy: Policy, model: str, replica: Replica, number: int, now: float) -> None:
-        part = Part(model, "ModelReady", service_pb2.ModelReadyRequest(name=model), lambda response, _: response)
+        part = Part(
+            model, "ModelReady", messages.service_pb2.ModelReadyRequest(name=model), lambda response, _: response
+        )
         super().__init__(policy, part, replica, number, now, probe=True)
 
     def succeeded(self, response: Any) -> None:

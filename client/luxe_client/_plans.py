@@ -8,12 +8,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2
 
 from luxe_client._errors import InvalidInput
 from luxe_client._parts import Asked, Part, Plan, batches, inference, shaped
 from luxe_client._types import Answer, Classification, Labels, Model, Ranked, Ranking, RawAnswer, Score, Tags
-from luxe_client._wire import raw
+from luxe_client._wire import messages, raw
 from luxe_client._wire.classification import classifications
 from luxe_client._wire.embeddings import cosines, embeddings
 from luxe_client._wire.entities import tags
@@ -181,7 +180,7 @@ def raw_infer(
 
 def models() -> Plan[list[Model], list[Model]]:
     """Plan `Client.models`."""
-    request = service_pb2.RepositoryIndexRequest()
+    request = messages.service_pb2.RepositoryIndexRequest()
     part = Part("", "RepositoryIndex", request, lambda response, address: raw.models(response, address=address))
     return Plan([part], lambda found: found[0])
 
@@ -189,9 +188,9 @@ def models() -> Plan[list[Model], list[Model]]:
 def ready(model: str) -> Plan[bool, bool]:
     """Plan `Client.ready`; of the server itself where ``model`` is empty."""
     if model:
-        part = Part(model, "ModelReady", service_pb2.ModelReadyRequest(name=model), lambda r, _: bool(r.ready))
+        part = Part(model, "ModelReady", messages.service_pb2.ModelReadyRequest(name=model), lambda r, _: bool(r.ready))
     else:
-        part = Part(model, "ServerReady", service_pb2.ServerReadyRequest(), lambda r, _: bool(r.ready))
+        part = Part(model, "ServerReady", messages.service_pb2.ServerReadyRequest(), lambda r, _: bool(r.ready))
     return Plan([part], lambda found: found[0])
 
 

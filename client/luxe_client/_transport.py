@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 import grpc
-from tritonclient.grpc import service_pb2_grpc
 
 from luxe_client import _channel
 from luxe_client._attempt import Attempt, Policy
@@ -23,6 +22,7 @@ from luxe_client._errors import LuxeError
 from luxe_client._options import TLS
 from luxe_client._parts import Part
 from luxe_client._targets import Resolver, lookup, resolve
+from luxe_client._wire import messages
 from luxe_client._workers import Workers
 
 __all__ = ["Transport"]
@@ -49,6 +49,7 @@ class Transport:
         self._tls = tls
         self._credentials = _channel.credentials(tls) if tls else None
         self._look_up = look_up
+        self._stub = messages.service_pb2_grpc.GRPCInferenceServiceStub
         self._lock = threading.Lock()
         self._first_look = threading.Lock()
         self._workers = Workers(_FEW)
@@ -170,7 +171,7 @@ class Transport:
             channel = grpc.insecure_channel(address, options=options)
         else:
             channel = grpc.secure_channel(address, self._credentials, options=options)
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        stub = self._stub(channel)
         return channel, {name: getattr(stub, name) for name in _channel.METHODS}
 
     def _refresh(self) -> None:

@@ -6,9 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from tritonclient.grpc import service_pb2
-
 from luxe_client._errors import InvalidInput
+from luxe_client._wire import messages
 
 __all__ = ["Input", "bytes_tensor", "encode_texts", "infer_request", "set_timeout", "text_request"]
 
@@ -44,7 +43,7 @@ def infer_request(model: str, inputs: Sequence[Input], *, version: str = "", req
 
     No output is named, so that a server may tell more than this client knows, and less than a later one does.
     """
-    request = service_pb2.ModelInferRequest(
+    request = messages.service_pb2.ModelInferRequest(
         model_name=model, model_version=version, id=request_id or os.urandom(16).hex()
     )
     for name, datatype, shape, content in inputs:

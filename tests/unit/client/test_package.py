@@ -33,7 +33,7 @@ def test_importing_the_client_stays_light(start_python):
     out, err = start_python(IMPORTS).communicate(timeout=60)
     loaded = set(json.loads(out or "[]"))
     assert "luxe_client" in loaded, err
-    assert loaded & set(HEAVY) == set()
+    assert loaded & {*HEAVY, "tritonclient", "google"} == set(), "the messages come with the first client"
 
 
 def test_importing_the_client_starts_nothing(start_python):
