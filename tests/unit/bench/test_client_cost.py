@@ -57,6 +57,13 @@ def test_a_label_that_differs_fails_a_run():
     assert missed(GOOD, dataclasses.replace(STREAMED, differing=1)) == ["labels that differ"]
 
 
+def test_a_stream_that_could_not_be_measured_misses_its_targets(capsys):
+    assert missed(GOOD, None) == [f"texts/s of iter_classify / {other}" for other in (ONES, BATCHES)]
+    show.show(GOOD, None, judge(GOOD, None), FACTS)
+    printed = capsys.readouterr().out
+    assert printed.count("not measured") == 2 and "FAIL" in printed
+
+
 def test_everything_is_shown(capsys):
     bad = dataclasses.replace(STREAMED, differing=1)
     show.show(GOOD, bad, judge(GOOD, bad), FACTS)
