@@ -24,6 +24,8 @@ __all__ = ["Exchange"]
 
 _TOKEN_S = 0.02
 """How often a request that may not be sent again yet looks whether it may now."""
+_BUSY_S = 0.1
+"""How long, or a little less, a bulk request waits for a server that is overloaded; it doubles each time."""
 _SLACK_S = 0.001
 """What is looked at after a while is looked at a little later, so that the while has passed by any rounding."""
 
@@ -49,7 +51,7 @@ class Exchange(Generic[_T]):
         self.tries = 0
         self._copies = 0
         self._flying = 0
-        self._failures = 0
+        self._failures = self._refusals = 0
         self._error: LuxeError | None = None
         self._replicas: list[Replica] = []
         self._sent_at = self._next_at = -math.inf
@@ -127,8 +129,11 @@ class Exchange(Generic[_T]):
 
     def _failed(self, attempt: Attempt, error: LuxeError, now: float) -> None:
         """Raise, or say when to send again."""
-        self._failures += 1
         self._error = error
+        if self._waits_for(attempt):
+            self._refused(attempt, error, now)
+            return
+        self._failures += 1
         wait = self._wait_s(attempt, now)
         if self._flying and attempt.verdict is not Verdict.FINE:
             return  # another replica still has it
@@ -142,6 +147,25 @@ class Exchange(Generic[_T]):
             self._second_at = now  # as soon as the budget allows it
         else:
             raise error
+
+    def _waits_for(self, attempt: Attempt) -> bool:
+        """Return whether an overloaded server slows this request down, and no more."""
+        no_more = attempt.push_back_s is not None and attempt.push_back_s < 0
+        return self.part.bulk and attempt.verdict is Verdict.BUSY and self.policy.retry.tries > 1 and not no_more
+
+    def _refused(self, attempt: Attempt, error: LuxeError, now: float) -> None:
+        """Raise where there is no time left, or say when to send again: a refusal costs no retry, a server next to
+        nothing, and a stream that slows down is what it asks for."""
+        self._refusals += 1
+        if self._flying:
+            return
+        longest_s = max(_BUSY_S, self.policy.retry.longest_s)
+        wait = wait_s(self._refusals, base_s=_BUSY_S, longest_s=longest_s, chance=self.policy.chance)
+        # A part of it is certain, or some would come back at once.
+        wait = 0.0 if self._others(now) else max(attempt.push_back_s or 0.0, _BUSY_S / 2 + wait)
+        if now + wait >= self.deadline:
+            raise error
+        self._next_at, self._second_at = now + wait, math.inf
 
     def _wait_s(self, attempt: Attempt, now: float) -> float | None:
         """Return how long to wait before the next try; None when there must be none."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from luxe_client import _plans
 from luxe_client._base import BaseClient, Headers, Seconds, Waiting
 from luxe_client._errors import InvalidInput, LuxeError
-from luxe_client._parts import Plan
+from luxe_client._parts import Plan, flat
 from luxe_client._plans import Texts
 from luxe_client._transport import Transport
 from luxe_client._types import Answer, Classification, Model, Ranking, RawAnswer, Score, Tags, ZeroShot, ZeroShotLabels
@@ -109,7 +109,7 @@ class Client(BaseClient):
     ) -> Iterator[Any]:
         """Classify any number of texts; yields the answers in order, and holds few of them at a time.
 
-        Texts are read as they are needed. The server lets other calls overtake these.
+        Texts are read as they are needed. Other calls overtake these, and a server that is overloaded slows them down.
 
         Args:
             window: most requests in flight; as many again may be answered and wait for their turn.
@@ -128,7 +128,7 @@ class Client(BaseClient):
             deadline=lambda: self._deadline(each_s),
             metadata=self._metadata(headers),
         )
-        return _flat(run, progress)
+        return flat(run, progress)
 
     @overload
     def tag(  # type: ignore[overload-overlap]
@@ -290,12 +290,3 @@ class Client(BaseClient):
             return plan.finish([self._transport.one(plan.parts[0], deadline, metadata)])
         run = self._transport.run(plan.parts, window=self._concurrency, deadline=lambda: deadline, metadata=metadata)
         return plan.finish(list(run))
-
-
-def _flat(batches: Iterator[list[_A]], progress: Callable[[int], None] | None) -> Iterator[_A]:
-    done = 0
-    for answers in batches:
-        done += len(answers)
-        if progress:
-            progress(done)
-        yield from answers

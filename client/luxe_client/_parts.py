@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from luxe_client._wire.requests import Input, bytes_tensor, infer_request
 
-__all__ = ["Asked", "Part", "Plan", "batches", "inference", "shaped"]
+__all__ = ["Asked", "Part", "Plan", "batches", "flat", "inference", "shaped"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -23,7 +23,7 @@ class Asked:
         model: that is asked.
         batch_size: most texts in a request.
         request_id: of the first request; later ones get a number. Empty: every request gets one of its own.
-        bulk: others may overtake.
+        bulk: as of `Part`.
     """
 
     model: str
@@ -40,11 +40,15 @@ class Part(Generic[_T]):
         method: of Triton's gRPC service.
         request: the message. The timeout of an inference is set with each try.
         read: makes of a response and its replica's address what the caller wants.
+        bulk: others may overtake, and a server that is overloaded is waited for until the deadline.
     """
 
-    __slots__ = ("method", "model", "read", "request")
+    __slots__ = ("bulk", "method", "model", "read", "request")
 
-    def __init__(self, model: str, method: str, request: Any, read: Callable[[Any, str], _T]) -> None:
+    def __init__(
+        self, model: str, method: str, request: Any, read: Callable[[Any, str], _T], *, bulk: bool = False
+    ) -> None:
+        self.bulk = bulk
         self.model = model
         self.method = method
         self.request = request
@@ -99,7 +103,7 @@ def inference(
     request = infer_request(asked.model, inputs + more(count), request_id=own_id)
     if asked.bulk:
         request.parameters["bulk"].bool_param = True
-    return Part(asked.model, "ModelInfer", request, functools.partial(decode, rows, request))
+    return Part(asked.model, "ModelInfer", request, functools.partial(decode, rows, request), bulk=asked.bulk)
 
 
 def shaped(one: bool) -> Callable[[list[list[Any]]], Any]:
@@ -107,3 +111,13 @@ def shaped(one: bool) -> Callable[[list[list[Any]]], Any]:
     if one:
         return lambda answers: answers[0][0]
     return lambda answers: [answer for batch in answers for answer in batch]
+
+
+def flat(requests: Iterator[list[_T]], progress: Callable[[int], None] | None) -> Iterator[_T]:
+    """Yield the answers of requests one by one, and tell ``progress`` how many there were so far."""
+    done = 0
+    for answers in requests:
+        done += len(answers)
+        if progress:
+            progress(done)
+        yield from answers

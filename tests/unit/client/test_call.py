@@ -1,17 +1,14 @@
 """One request's way, with a clock that only a test moves: no server, no thread, no sleep."""
 
-import heapq
 import itertools
 import random
-from types import SimpleNamespace
 
-import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from worlds import BUSY, CLOSED, GONE, SICK, STUCK, S, World, by_replica
 
 from luxe_client import (
-    Balancing,
     DeadlineExceeded,
     Hedge,
     InvalidInput,
@@ -22,82 +19,6 @@ from luxe_client import (
     ServerError,
     Unavailable,
 )
-from luxe_client._attempt import Attempt, Policy, Question
-from luxe_client._call import Exchange
-from luxe_client._parts import Part
-from luxe_client._wire.requests import infer_request
-
-S = grpc.StatusCode
-GONE = (S.UNAVAILABLE, "failed to connect to all addresses")
-CLOSED = (S.UNAVAILABLE, "Socket closed")
-BUSY = (S.UNAVAILABLE, "overloaded: later")
-SICK = (S.INTERNAL, "Stub process 'x' is not healthy")
-STUCK = None
-"""Never answers."""
-
-
-class World:
-    """Replicas that behave as told, and a clock; one that would answer says that it is ready.
-
-    Args:
-        behave: from a replica's address, the time and the number of the try to (seconds, status or "ok"), or STUCK.
-    """
-
-    def __init__(self, behave, replicas=3, *, retry=Retry(), hedge=None, seed=1, **balancing):  # noqa: B008
-        self.now = 1000.0
-        self.records, self.sent, self.questions = [], [], []
-        self.copies = 0
-        self._behave = behave
-        self._order = itertools.count()
-        self.policy = Policy(
-            retry,
-            hedge,
-            Balancing(**balancing),
-            self.records.append,
-            clock=lambda: self.now,
-            chance=random.Random(seed).random,
-        )
-        self.policy.pool.update([f"{chr(97 + i)}:1" for i in range(replicas)], self.now)
-
-    def call(self, timeout_s=5.0, model="m"):
-        part = Part(model, "ModelInfer", infer_request(model, []), lambda response, address: (response, address))
-        steps = Exchange(self.policy, part, self.now + timeout_s).run()
-        flying, landed = [], None
-        try:
-            while True:
-                action = steps.send(landed)
-                landed = None
-                if isinstance(action, Attempt):
-                    asks = isinstance(action, Question)
-                    (self.questions if asks else self.sent).append(action.replica.address)
-                    self.copies += action.probe and not asks
-                    told = self._behave(action.replica.address, self.now, len(self.sent))
-                    if told is not STUCK:
-                        heapq.heappush(flying, (self.now + told[0], next(self._order), action, told[1:]))
-                elif flying and flying[0][0] <= action:
-                    self.now, _, landed, told = heapq.heappop(flying)
-                    self._land(landed, *told)
-                else:
-                    assert action < float("inf")
-                    self.now = max(self.now, action)
-        except StopIteration as stop:
-            return stop.value
-        finally:
-            for at, _, attempt, told in sorted(flying, key=lambda entry: entry[:2]):
-                self.now, later = at, self.now
-                self._land(attempt, *told)
-                self.now = later
-
-    @staticmethod
-    def _land(attempt, status, details="", push_back=None):
-        if status == "ok":
-            attempt.succeeded(SimpleNamespace(ready=True) if isinstance(attempt, Question) else "answer")
-        else:
-            attempt.failed(status, details, push_back)
-
-
-def by_replica(**told):
-    return lambda address, _now, _number: told.get(address[0], (0.01, "ok"))
 
 
 def test_one_try_is_enough():
@@ -366,21 +287,3 @@ def test_what_is_made_of_a_server_that_does_not_say_whether_it_is_ready(said, as
     for _ in range(3):
         world.call()
     assert bool(world.copies) is asked
-
-
-@pytest.mark.parametrize(("told", "spent"), [(CLOSED, 2), (GONE, 0)])
-def test_what_reached_no_server_costs_no_retry(told, spent):
-    world = World(by_replica(a=(0.0, *told), b=(0.0, *told)), retry=Retry(reserve=2))
-    for _ in range(4):
-        world.call()
-    assert len(world.sent) == 6
-    assert world.policy.retries._tokens == pytest.approx(2 - spent, abs=0.5)
-
-
-def test_a_dead_fleet_is_left_in_peace():
-    """Each is looked for once a call; after that only the budget allows more."""
-    world = World(lambda *_: (0.0, *GONE), retry=Retry(tries=10, reserve=1), replicas=3)
-    for _ in range(10):
-        with pytest.raises(Unavailable):
-            world.call()
-    assert len(world.sent) <= 3 * 10 + 1 + 1
