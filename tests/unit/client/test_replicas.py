@@ -23,7 +23,7 @@ def three():
 
 @pytest.fixture
 def fleet(three, make):
-    return make([one.address for one in three], timeout_s=15.0, balancing=Balancing(eject_s=0.1))
+    return make([one.address for one in three], timeout_s=15.0, balancing=Balancing(eject_s=0.1, stall_s=10.0))
 
 
 def asked(three):
