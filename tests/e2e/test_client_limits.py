@@ -198,8 +198,8 @@ def test_ten_thousand_calls_leave_no_memory_behind(fake, shell):
 
 @pytest.mark.parametrize("shell", ["sync", "asyncio"])
 def test_a_leak_in_the_client_would_be_seen(fake, shell):
-    """Of an answer a call, in a fifth of the calls."""
-    assert grown(fake, shell, MEMORY_CALLS // 5, "leaks") >= GROWTH_BYTES / 5
+    """Of an answer a call; in fewer calls, what was freed before them may hold it."""
+    assert grown(fake, shell, MEMORY_CALLS, "leaks") >= GROWTH_BYTES
 
 
 def test_a_client_that_is_killed_in_a_stream_hurts_nobody(server, client):
