@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -29,7 +30,7 @@ _LOOK_S = 2.0
 _ONCE = Retry(tries=1)
 
 
-class BaseClient:
+class BaseClient(abc.ABC):
     """The options of a client.
 
     Args:
@@ -84,9 +85,9 @@ class BaseClient:
         self._closed = False
         self._open()
 
+    @abc.abstractmethod
     def _open(self) -> None:
         """Make ready to connect, without doing so."""
-        raise NotImplementedError
 
     @property
     def address(self) -> str:

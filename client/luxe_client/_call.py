@@ -24,8 +24,8 @@ __all__ = ["Exchange"]
 
 _TOKEN_S = 0.02
 """How often a request that may not be sent again yet looks whether it may now."""
-_BUSY_S = 0.1
-"""How long, or a little less, a bulk request waits for a server that is overloaded; it doubles each time."""
+_PATIENCE_S = 0.1
+"""Half of it is the least that a bulk request waits for a server that is overloaded; what chance adds doubles each time."""
 _SLACK_S = 0.001
 """What is looked at after a while is looked at a little later, so that the while has passed by any rounding."""
 
@@ -154,15 +154,15 @@ class Exchange(Generic[_T]):
         return self.part.bulk and attempt.verdict is Verdict.BUSY and self.policy.retry.tries > 1 and not no_more
 
     def _refused(self, attempt: Attempt, error: LuxeError, now: float) -> None:
-        """Raise where there is no time left, or say when to send again: a refusal costs no retry, a server next to
-        nothing, and a stream that slows down is what it asks for."""
+        """Raise where there is no time left, or say when to send again. That costs no retry: a stream that slows
+        down is what a refusal asks for."""
         self._refusals += 1
         if self._flying:
             return
-        longest_s = max(_BUSY_S, self.policy.retry.longest_s)
-        wait = wait_s(self._refusals, base_s=_BUSY_S, longest_s=longest_s, chance=self.policy.chance)
+        longest_s = max(_PATIENCE_S, self.policy.retry.longest_s)
+        wait = wait_s(self._refusals, base_s=_PATIENCE_S, longest_s=longest_s, chance=self.policy.chance)
         # A part of it is certain, or some would come back at once.
-        wait = 0.0 if self._others(now) else max(attempt.push_back_s or 0.0, _BUSY_S / 2 + wait)
+        wait = 0.0 if self._others(now) else max(attempt.push_back_s or 0.0, _PATIENCE_S / 2 + wait)
         if now + wait >= self.deadline:
             raise error
         self._next_at, self._second_at = now + wait, math.inf

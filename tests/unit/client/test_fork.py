@@ -2,12 +2,9 @@ import os
 import signal
 import warnings
 
-import pytest
-
 from luxe_client import Client, LuxeError
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_client_from_before_a_fork_says_so(triton):
     client = Client(triton.address)
     out, into = os.pipe()
