@@ -25,7 +25,7 @@ __all__ = ["Exchange"]
 _TOKEN_S = 0.02
 """How often a request that may not be sent again yet looks whether it may now."""
 _PATIENCE_S = 0.1
-"""Half of it is the least that a bulk request waits for a server that is overloaded; what chance adds doubles each time."""
+"""A bulk request waits at least half of it for an overloaded server; what chance adds doubles each time."""
 _SLACK_S = 0.001
 """What is looked at after a while is looked at a little later, so that the while has passed by any rounding."""
 
