@@ -27,30 +27,32 @@ class TritonPythonModel:
         self._sink = MetricsSink(self._model.metrics, labels, self._new_counter)
 
     def execute(self, requests):  # noqa: ANN001, ANN201
-        # Answers go out through response senders as their micro-batches end, so nothing is returned here.
-        taken = []
+        # Answers go out through response senders as their micro-batches end. Refusals are returned, all in one message
+        # to tritonserver: under overload they are most of what it is told.
+        taken, returned = [], []
         for request in requests:
-            sender = request.get_response_sender()
             timeout_us = request.timeout()
             timeout_s = timeout_us / 1e6 if timeout_us else math.inf
-            error = self._model.refusal(timeout_s)
+            error = self._model.refusal(timeout_s, ahead=sum(not one.bulk for one in taken))
             if error is None:
                 try:
-                    taken.append(self._unpack(request, sender, timeout_s))
+                    taken.append(self._unpack(request, timeout_s))
+                    returned.append(None)
                     continue
                 except Exception as unreadable:
                     # Triton's HTTP lets through what is not UTF-8; raised here, it would fail the whole batch.
                     error = InvalidText(f"the request cannot be read: {unreadable}")
                     self._model.metrics.count("luxe_refusals_total", reason="invalid")
-            sender.send(self._response(error, ()), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-        if taken:
-            self._model.submit(taken)
+            returned.append(self._response(error, ()))
+        self._model.submit(taken)
+        return returned
 
     def finalize(self):  # noqa: ANN201
         self._model.close()
         self._sink.close()
 
-    def _unpack(self, request, sender, timeout_s):  # noqa: ANN001, ANN202
+    def _unpack(self, request, timeout_s):  # noqa: ANN001, ANN202
+        sender = request.get_response_sender()
         given = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
         wanted = set(request.requested_output_names())
         parameters = json.loads(request.parameters() or "{}")

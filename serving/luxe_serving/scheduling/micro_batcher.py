@@ -66,10 +66,10 @@ class MicroBatcher(Generic[T]):
         with self._changed:
             return not len(self._scheduler)
 
-    def wait_s(self, *, bulk: bool = False) -> float:
+    def wait_s(self, *, bulk: bool = False, ahead: int = 0) -> float:
         """See `Scheduler.wait_s`."""
         with self._changed:
-            return self._scheduler.wait_s(self._clock(), bulk=bulk)
+            return self._scheduler.wait_s(self._clock(), bulk=bulk, ahead=ahead)
 
     def done(self, batch: Batch[T], seconds: float) -> None:
         """See `Scheduler.done`."""

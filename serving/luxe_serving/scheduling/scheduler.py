@@ -118,11 +118,16 @@ class Scheduler(Generic[T]):
                 self._patient[number] = text
                 self._patient_s += self._work(text)
 
-    def wait_s(self, now_s: float = 0.0, *, bulk: bool = False) -> float:
+    def wait_s(self, now_s: float = 0.0, *, bulk: bool = False, ahead: int = 0) -> float:
         """Return how long a text that came now would wait for an engine, as things are.
 
         Full batches are assumed, which is what a queue that is worth asking about makes. What runs already is not
         counted: less than one batch for each instance.
+
+        Args:
+            now_s: of the texts' clock.
+            bulk: of the text.
+            ahead: texts that will be put before it; each counts as the mean of those that wait.
         """
         while self._patient:
             number, text = next(iter(self._patient.items()))
@@ -132,8 +137,10 @@ class Scheduler(Generic[T]):
             self._patient_s -= self._work(text)
         if not self._patient:  # so that roundings do not add up
             self._patient_s = 0.0
-        ahead = self._work_s if bulk else self._work_s - self._patient_s
-        return self._pace * max(ahead, 0.0) / self._instances
+        work_s = self._work_s if bulk else self._work_s - self._patient_s
+        if ahead and self._waiting:
+            work_s += ahead * self._work_s / len(self._waiting)
+        return self._pace * max(work_s, 0.0) / self._instances
 
     def take(self, now_s: float = 0.0) -> Batch[T]:
         """Choose and remove the next batch.

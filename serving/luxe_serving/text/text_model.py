@@ -41,7 +41,7 @@ _LOG = logging.getLogger(__name__)
 
 _ROWS_WAITING = 64
 """Times max_batch_size: rows that may wait before `submit` blocks and Triton's queue fills. Bounds memory, not time."""
-_WAIT_SHARE = 0.4
+_WAIT_SHARE = 0.3
 """Of a request's timeout that it may wait; a queue as long as the timeout would make every answer just too late."""
 _LINGER_S = 0.01
 """Where the workers have enough to choose from, `submit` returns as much later: less CPU time, at no cost in latency,
@@ -125,12 +125,16 @@ class TextModel:
             worker.join()
         self._replies.close()
 
-    def refusal(self, timeout_s: float) -> Refused | None:
+    def refusal(self, timeout_s: float, *, ahead: int = 0) -> Refused | None:
         """Return why a request that came now would be refused whatever it asks; it is counted as refused.
 
         Under overload most are, and reading one costs as much as refusing it.
+
+        Args:
+            timeout_s: of the request.
+            ahead: requests that will be submitted before it and cannot be overtaken.
         """
-        error = self._too_late(self._batcher.wait_s(), timeout_s)
+        error = self._too_late(self._batcher.wait_s(ahead=ahead), timeout_s)
         if error is not None:
             self.metrics.count("luxe_refusals_total", reason=error.reason)
         return error

@@ -95,6 +95,14 @@ def test_a_new_text_waits_for_what_is_ahead_of_it():
     assert queue.wait_s(PATIENCE_S) == queue.wait_s(PATIENCE_S, bulk=True) == 0.0
 
 
+def test_texts_that_will_be_put_before_it_count_as_the_mean_of_those_that_wait():
+    queue = scheduler(cost=CostModel(8.0, 1.0), max_batch=4, instances=2)
+    assert queue.wait_s(ahead=3) == 0.0  # nothing is known of them
+    queue.put([Text("a", 10), Text("b", 20), Text("c", 30, bulk=True)])
+    assert queue.wait_s(ahead=1) == pytest.approx((10 + 2 + 20 + 2 + 22) / 2)
+    assert queue.wait_s(ahead=3, bulk=True) == 2 * queue.wait_s(bulk=True)
+
+
 def test_nothing_waits_without_texts():
     assert scheduler().wait_s() == scheduler().wait_s(bulk=True) == 0.0
     assert scheduler().take() == Batch(())

@@ -54,10 +54,21 @@ def test_a_wait_beyond_the_timeout_is_refused_at_once(busy):
     fill(model, replies, 200)  # 110 ms
     submit(model, [(["w2"], replies(201))], timeout_s=0.1)
     assert_refused(replies.only(201), "overloaded")  # while the engine still stands still
-    assert "40 ms are the most" in str(replies.only(201))
+    assert "30 ms are the most" in str(replies.only(201))
     gate.opened.set()
     assert all(isinstance(answer, dict) for answer in replies.wait(202)[:201])
     assert not any("w2" in batch for batch in gate.seen())
+
+
+def test_who_comes_after_others_in_one_call_is_refused_unread(busy):
+    model, gate, replies = busy(max_batch_size=16)
+    fill(model, replies, 40)  # 22 ms, 30 of the timeout are allowed
+    assert model.refusal(0.1) is None
+    assert model.refusal(0.1, ahead=8) is None
+    refused = model.refusal(0.1, ahead=30)
+    assert_refused(refused, "overloaded")
+    gate.opened.set()
+    replies.wait(41)
 
 
 def test_a_wait_within_the_timeout_is_taken(busy):
