@@ -10,8 +10,9 @@ It needs only numpy and tritonclient. `AsyncClient` has the same methods. Every 
 tries share. Errors are drawn in `luxe_client.LuxeError`'s module. `luxe_client.testing` has a server for tests.
 """
 
-from luxe_client._async_client import AsyncClient
-from luxe_client._client import Client
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from luxe_client._errors import (
     DeadlineExceeded,
     InvalidInput,
@@ -40,6 +41,10 @@ from luxe_client._types import (
     ZeroShot,
     ZeroShotLabels,
 )
+
+if TYPE_CHECKING:
+    from luxe_client._async_client import AsyncClient
+    from luxe_client._client import Client
 
 __all__ = [
     "TLS",
@@ -72,3 +77,17 @@ __all__ = [
     "ZeroShot",
     "ZeroShotLabels",
 ]
+
+_CLIENTS = {"AsyncClient": "luxe_client._async_client", "Client": "luxe_client._client"}
+
+
+def __getattr__(name: str) -> Any:
+    # Who uses one of them does not wait for the other.
+    if name not in _CLIENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_CLIENTS[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_CLIENTS})

@@ -1,6 +1,8 @@
 import json
 import types
 
+import pytest
+
 import luxe_client
 from luxe_client import _errors
 
@@ -14,12 +16,25 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 
 def test_all_is_what_the_package_shows():
+    not_ours = {"Any", "TYPE_CHECKING", "import_module"}
     shown = {
         name
-        for name, value in vars(luxe_client).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        for name in dir(luxe_client)
+        if not name.startswith("_") and not isinstance(getattr(luxe_client, name), types.ModuleType)
     }
-    assert shown == set(luxe_client.__all__)
+    assert shown - not_ours == set(luxe_client.__all__)
+
+
+def test_one_client_does_not_wait_for_the_other(start_python):
+    program = "import sys; from luxe_client import {0}; print({0}.__name__, 'luxe_client.{1}' in sys.modules)"
+    for name, other in (("Client", "_async_client"), ("AsyncClient", "_client")):
+        out, err = start_python(program.format(name, other)).communicate(timeout=60)
+        assert out.split() == [name, "False"], err
+
+
+def test_what_the_package_has_not_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'luxe_client' has no attribute 'Clent'"):
+        luxe_client.Clent  # noqa: B018
 
 
 def test_every_error_is_exported():
