@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import psutil
 import pytest
 from e2e_support import MODEL, manifest
 
@@ -68,6 +69,22 @@ def test_one_text_has_one_answer(client, project, entry):
 def test_clear_comments_get_their_labels(client):
     answers = client.classify(MODEL, list(CLEAR))
     assert [answer.label for answer in answers] == list(CLEAR.values())
+
+
+def test_a_connection_outlives_its_calls(server):
+    port = int(server.address.grpc.rpartition(":")[2])
+
+    def ours():
+        sockets = [one for one in psutil.Process().net_connections("tcp") if one.status == "ESTABLISHED"]
+        return {one.laddr.port for one in sockets if one.raddr.port == port}
+
+    before, ends = ours(), time.monotonic() + 2
+    with Client(server.address.grpc, timeout_s=30.0) as client:
+        client.classify(MODEL, "is this still on")
+        opened = ours() - before
+        while time.monotonic() < ends:
+            client.classify(MODEL, f"is this still on, at {time.monotonic()}")
+        assert opened and opened <= ours(), "Triton's --grpc-max-connection-age is in milliseconds"
 
 
 def test_no_texts_have_no_answers(client):

@@ -46,7 +46,6 @@ EXEMPT = (
     Exempt("grpc", "UNIMPLEMENTED", "^$", "the method does not exist"),
     Exempt("grpc", "INTERNAL", r"^\[ONNXRuntimeError\] ", "the engine cannot tell whose fault it is"),
     Exempt("grpc", "UNAVAILABLE", "^(overloaded|expired): ", "ours: a timeout of 1 µs cannot be kept", False),
-    Exempt("grpc", "UNAVAILABLE", "GOAWAY received; Error code: 0", "gRPC's guard against calls that are reset", False),
     Exempt("http", "500", r"^Unable to (parse|set) ", "Triton's reader of JSON calls all its errors INTERNAL"),
     Exempt("http", "500", "^failed to parse the request JSON buffer: ", "the same"),
     Exempt("http", "500", "^failed to get request params", "the same"),

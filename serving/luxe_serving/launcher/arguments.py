@@ -26,6 +26,8 @@ ADMIN_HEADER = "luxe-admin"
 # Protocols that change the server or reach into its memory (CVE-2025-23319, -23320, -23334).
 _ADMINISTRATIVE = "shared-memory,model-repository,model-config,trace,logging"
 
+_CONNECTION_AGE_MS = 300_000
+"""A balancing client learns of new replicas only when a connection ends. Triton counts milliseconds."""
 
 _FORWARDED = "(?i)(traceparent|tracestate|x-request-id)"
 """Headers, whole names; clients spell them as they like."""
@@ -62,8 +64,7 @@ def everywhere(repository: str, *, control: str = "none") -> list[str]:
         # The published configs are complete; guessing would start every backend twice.
         "--disable-auto-complete-config",
         f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
-        # A balancing client learns of new replicas only when a connection ends.
-        "--grpc-max-connection-age=300",
+        f"--grpc-max-connection-age={_CONNECTION_AGE_MS}",
         "--allow-gpu-metrics=false",
         # What ties a request to its trace reaches the backends as parameters.
         f"--grpc-header-forward-pattern={_FORWARDED}",
