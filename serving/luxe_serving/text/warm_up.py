@@ -1,7 +1,8 @@
-"""Before the first request: every shape once on the engine, and a cost model of what that took."""
+"""Before the first request: every shape on the engine, and a cost model of what that took."""
 
 from __future__ import annotations
 
+import collections
 import logging
 import time
 from collections.abc import Callable
@@ -16,8 +17,9 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE_S = 60.0
 """The engine is another model of the server, and may be loaded later."""
 _PAUSE_S = 0.05
-_TIMED_S = 0.5
-"""After the first round, as many more as fit: the least time of a shape is the one without disturbance."""
+_TIMED_S = 0.02
+"""Of each shape, on each instance. The least time of a shape is the one without disturbance, and the small ones, which
+say what a run costs besides its tokens, are disturbed most: they run often."""
 
 
 def warm_up(
@@ -60,14 +62,19 @@ def warm_up(
 
 
 def _rounds(engine: PaddedEngine, buckets: list[tuple[int, int]], stopped: Callable[[], bool]) -> list[Run]:
-    def once() -> list[Run]:
-        return [engine.time(batch, length) for batch, length in buckets if not stopped()]
-
-    once()  # not timed: memory is found, kernels are chosen
-    until = time.monotonic() + _TIMED_S
-    runs = once()
-    while time.monotonic() < until and not stopped():
-        runs += once()
+    runs: list[Run] = []
+    taken_s: dict[tuple[int, int], float] = collections.defaultdict(float)
+    for shape in buckets:
+        if not stopped():
+            engine.time(*shape)  # not timed: memory is found, kernels are chosen
+    left = buckets
+    while left:  # in turn, so that what disturbs for a while disturbs no shape every time
+        for shape in left:
+            if stopped():
+                return runs
+            runs.append(engine.time(*shape))
+            taken_s[shape] += runs[-1].seconds
+        left = [shape for shape in left if taken_s[shape] < _TIMED_S]
     return runs
 
 
