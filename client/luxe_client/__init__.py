@@ -45,6 +45,19 @@ from luxe_client._types import (
 if TYPE_CHECKING:
     from luxe_client._async_client import AsyncClient
     from luxe_client._client import Client
+else:  # hidden from type checkers, which would take any name for one of ours
+    _CLIENTS = {"AsyncClient": "luxe_client._async_client", "Client": "luxe_client._client"}
+
+    def __getattr__(name: str) -> Any:
+        # Who uses one of them does not wait for the other.
+        if name not in _CLIENTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_CLIENTS[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_CLIENTS})
+
 
 __all__ = [
     "TLS",
@@ -77,17 +90,3 @@ __all__ = [
     "ZeroShot",
     "ZeroShotLabels",
 ]
-
-_CLIENTS = {"AsyncClient": "luxe_client._async_client", "Client": "luxe_client._client"}
-
-
-def __getattr__(name: str) -> Any:
-    # Who uses one of them does not wait for the other.
-    if name not in _CLIENTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_CLIENTS[name]), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_CLIENTS})

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import assert_type
 
+import luxe_client
 from luxe_client import (
     AsyncClient,
     Classification,
@@ -47,6 +48,7 @@ def of_a_client(client: Client, some: list[str]) -> None:
     assert_type(client.ready("m"), bool)
     client.classify("m", "a").above(0.5)  # type: ignore[attr-defined]  # one label has no threshold
     client.classify("m", "a", expect=Labels).label  # type: ignore[attr-defined]  # noqa: B018  # and several no label
+    luxe_client.Clent  # type: ignore[attr-defined]  # noqa: B018  # a name that is not ours
 
 
 async def of_an_async_client(client: AsyncClient, some: list[str], coming: AsyncIterator[str]) -> None:
